@@ -31,10 +31,13 @@ struct Batch {
   std::vector<int64_t> sample_ids;  // (sequences): identifies a sample across epochs, see load()
   std::vector<int64_t> starts;      // (sequences): index in the split of the first token; empty where it is no window
 
-  std::vector<int32_t> domains;  // (sequences): index of the part of the split in which the window begins
+  std::vector<int32_t> domains;  // (sequences): the source (Split::source_of) of the window's first token
   std::vector<int32_t> labels;   // (sequences), of labelled samples; kIgnoreTarget where there is none
   std::vector<int32_t> lengths;  // (sequences): number of tokens; empty where all are full
-  std::vector<float> features;   // (sequences, patches, patch_features), of images
+  // (sequences, length): where in its sequence each place's document begins and ends; empty unless documents are
+  // separate
+  std::vector<int32_t> document_begins, document_ends;
+  std::vector<float> features;  // (sequences, patches, patch_features), of images
   int64_t patch_features = 0;
 
   // Both keep their memory, so only a batch larger than all before it allocates.
@@ -51,20 +54,30 @@ struct Window {
   int64_t tokens = 0;   // the window ends with the last token that has a target; the rest of the batch's row is padding
   int64_t context = 0;  // leading tokens that are not scored
 };
-// Writes a window into row `sequence` of a resized batch, except for sample_ids.
+// Writes a window into row `sequence` of a resized batch, except for sample_ids. Where the batch has room for the
+// places of documents, they are written, and a document's first token is no target of the one before.
 void load_window(const Split& split, const Window& window, int64_t sequence, Batch& batch);
-// Resizes the batch and loads window_of(i), a Window, into each row i.
-template <class WindowOf>
-void load_windows(const Split& split, int64_t sequences, int64_t length, Batch& batch, WindowOf window_of) {
+// Resizes the batch and calls load_row(i), which loads a window into row i. `separate`: with the places of documents.
+template <class LoadRow>
+void load_rows(int64_t sequences, int64_t length, Batch& batch, bool separate, LoadRow load_row) {
   batch.resize(sequences, length);
+  batch.document_begins.resize(separate ? batch.inputs.size() : 0);
+  batch.document_ends.resize(batch.document_begins.size());
   batch.lengths.resize(batch.sample_ids.size());
-  for (int64_t i = 0; i < sequences; ++i) load_window(split, window_of(i), i, batch);
+  for (int64_t i = 0; i < sequences; ++i) load_row(i);
   const auto is_full = [&](int32_t tokens) { return tokens == length; };
   if (std::all_of(batch.lengths.begin(), batch.lengths.end(), is_full)) batch.lengths.clear();
 }
 
+// Resizes the batch and loads window_of(i), a Window, into each row i.
+template <class WindowOf>
+void load_windows(const Split& split, int64_t sequences, int64_t length, Batch& batch, WindowOf window_of,
+                  bool separate = false) {
+  load_rows(sequences, length, batch, separate, [&](int64_t i) { load_window(split, window_of(i), i, batch); });
+}
+
 // Loads the windows that begin at `starts`, which may extend past the end of the split. sample_ids[s] = starts[s] /
 // length: the index of the window in the sampler's grid. It is the same in every epoch although the grid shifts.
-void load(const Split& split, std::span<const int64_t> starts, int64_t length, Batch& batch);
+void load(const Split& split, std::span<const int64_t> starts, int64_t length, Batch& batch, bool separate = false);
 
 }  // namespace moe

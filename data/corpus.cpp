@@ -65,6 +65,7 @@ Corpus Corpus::open_prepared(const std::string& folder) {
   corpus.name_ = manifest.name;
   corpus.tokenizer_ = load_tokenizer(manifest.tokenizer, manifest_path);
   corpus.entropy_rate_ = manifest.entropy_rate;
+  corpus.sources_ = manifest.sources;
   if (corpus.vocab_size() != manifest.vocab_size) {
     raise<DataError>("{}: vocab_size is {}, but its {} tokenizer has {}", manifest_path, manifest.vocab_size,
                      corpus.tokenizer().name(), corpus.vocab_size());
@@ -93,6 +94,22 @@ Corpus Corpus::open_prepared(const std::string& folder) {
       const std::string& name = described.unknown_file;
       split.set_unknown(*described.unknown,
                         name.empty() ? nullptr : add_measure(name, described.unknown_hash, "counts of unknown text"));
+    }
+    if (!described.documents_file.empty()) {
+      const DocumentIndex& documents = *corpus.indices_.emplace_back(std::make_unique<DocumentIndex>(
+          folder + "/" + described.documents_file, file.num_tokens(), std::ssize(corpus.sources_)));
+      if (documents.size() != described.num_documents) {
+        raise<DataError>("{}: {} documents; expected {} by corpus.json", documents.path(), documents.size(),
+                         described.num_documents);
+      }
+      corpus.index_hashes_.push_back(described.documents_hash);
+      split.set_documents(documents);
+    }
+    if (!described.scored_file.empty()) {
+      corpus.indices_.push_back(
+          std::make_unique<DocumentIndex>(folder + "/" + described.scored_file, file.num_tokens(), 2));
+      corpus.index_hashes_.push_back(described.scored_hash);
+      split.set_scored(*corpus.indices_.back());
     }
     if (described.lengths_file.empty()) continue;
     const TokenFile* lengths = add_measure(described.lengths_file, described.lengths_hash, "lengths");
@@ -257,6 +274,10 @@ std::vector<VerifiedFile> Corpus::verify() const {
     for (int64_t begin = 0; begin < file.num_tokens(); begin += kBlockTokens) {
       file.read(begin, std::min(kBlockTokens, file.num_tokens() - begin), tokens.data());
     }
+  }
+  for (size_t i = 0; i < indices_.size(); ++i) {
+    files.push_back({indices_[i]->path(), true});
+    if (format_hash(indices_[i]->payload_hash()) != index_hashes_[i]) changed.push_back(indices_[i]->path());
   }
   if (!changed.empty()) {
     raise<CheckpointError>(

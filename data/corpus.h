@@ -49,6 +49,8 @@ class Corpus {
   // Throws DataError that lists the existing splits.
   const Split& split(std::string_view name) const;
 
+  // The names of the sources of its tokens (Split::source_of); empty for synthetic text and in older corpora.
+  const std::vector<std::string>& sources() const { return sources_; }
   // Nats per token; only set for synthetic text.
   std::optional<double> entropy_rate() const { return entropy_rate_; }
 
@@ -78,7 +80,10 @@ class Corpus {
   std::unique_ptr<const std::vector<int32_t>> bytes_by_id_;  // the splits point to it
   std::vector<std::unique_ptr<TokenFile>> files_;            // pointers, because splits keep pointers to them
   std::vector<std::string> file_hashes_;                     // as recorded; empty for foreign shards
-  std::string manifest_path_;                                // empty for foreign shards
+  std::vector<std::unique_ptr<DocumentIndex>> indices_;      // likewise
+  std::vector<std::string> index_hashes_;                    // as recorded
+  std::vector<std::string> sources_;
+  std::string manifest_path_;  // empty for foreign shards
   std::optional<bool> manifest_as_written_;
   std::vector<std::vector<int32_t>> memory_;
   std::vector<Split> splits_;

@@ -9,6 +9,8 @@
 #include "core/base/check.h"
 #include "core/base/integer.h"
 #include "core/base/json.h"
+#include "data/chat_template.h"
+#include "data/content_hash.h"
 
 namespace moe {
 
@@ -26,12 +28,19 @@ static std::string lengths_name(std::string_view split) {
 static std::string unknown_name(std::string_view split) {
   return std::string(split) + ".unknown";
 }
+static std::string scored_name(std::string_view split) {
+  return std::string(split) + ".scored";
+}
+static std::string documents_name(std::string_view split) {
+  return std::string(split) + ".documents";
+}
 
 // The first file in `folder` that a preparation does not write, or "".
 static std::string foreign_file(const std::string& folder) {
   std::set<std::string> ours = {"corpus.json", "corpus.json.partial"};
   for (const std::string_view split : kSplitNames) {
-    for (const std::string& name : {file_name(split), lengths_name(split), unknown_name(split)}) {
+    for (const std::string& name :
+         {file_name(split), lengths_name(split), unknown_name(split), documents_name(split), scored_name(split)}) {
       ours.insert(name);
       ours.insert(name + ".partial");
     }
@@ -98,10 +107,70 @@ void CorpusFolderWriter::begin(std::unique_ptr<Tokenizer> tokenizer, bool of_tex
   for (size_t i = 0; i < writers_.size(); ++i) {
     const std::string folder = temporary_ + "/";
     writers_[i].tokens = std::make_unique<TokenWriter>(folder + file_name(kSplitNames[i]), tokenizer_->vocab_size());
+    if (of_chats_) writers_[i].scored = std::make_unique<DocumentIndexWriter>(folder + scored_name(kSplitNames[i]));
+    if (!sources_.empty()) {
+      writers_[i].documents = std::make_unique<DocumentIndexWriter>(folder + documents_name(kSplitNames[i]));
+    }
     if (!keeps_measures) continue;
     writers_[i].lengths = std::make_unique<TokenWriter>(folder + lengths_name(kSplitNames[i]), kLongestToken);
     writers_[i].unknown = std::make_unique<TokenWriter>(folder + unknown_name(kSplitNames[i]), kLongestToken);
   }
+}
+
+void CorpusFolderWriter::begin_document(int split, int64_t source) {
+  SplitWriter& writer = writers_[as_index(split)];
+  MOE_CHECK(writer.kept.empty() && !writer.continues, "a document begins before the text before it ended");
+  if (writer.documents) writer.documents->add({writer.tokens->num_tokens(), source});
+}
+
+EncodedText CorpusFolderWriter::encode(std::string_view text, int64_t offset) const {
+  EncodedText encoded;
+  const TextPart part{.offset = offset};
+  encoded.bytes = std::ssize(text);
+  TokenMeasures* const measures = writers_[0].lengths ? &encoded.measures : nullptr;
+  encoded.uncovered = tokenizer_->encode_part(text, part, encoded.ids, measures).uncovered;
+  return encoded;
+}
+
+EncodedText CorpusFolderWriter::encode_chat(std::string_view text, int64_t offset, bool in_reply) const {
+  EncodedText encoded;
+  TokenMeasures* const measures = writers_[0].lengths ? &encoded.measures : nullptr;
+  // The line end that ends a document is no part of a reply that does, so that the mark follows the reply.
+  if (text.size() >= 2 && text.substr(text.size() - 2) == "\x03\n") text.remove_suffix(1);
+  bool continues = false;
+  while (!text.empty()) {
+    const std::string_view part = text.substr(0, text.find_first_of(kReplyMarks));
+    if (!part.empty()) {
+      const auto begin = std::ssize(encoded.ids);
+      const TextPart place{.continues = continues, .ends = true, .offset = offset};
+      TokenMeasures own;
+      const EncodedPart done = tokenizer_->encode_part(part, place, encoded.ids, measures ? &own : nullptr);
+      if (measures && !own.lengths.empty()) {
+        own.lengths.front() += static_cast<int32_t>(std::exchange(encoded.uncovered, 0));
+        measures->lengths.insert(measures->lengths.end(), own.lengths.begin(), own.lengths.end());
+        measures->unknown.insert(measures->unknown.end(), own.unknown.begin(), own.unknown.end());
+      }
+      encoded.uncovered += done.uncovered;
+      encoded.bytes += std::ssize(part);
+      // A text's first token is predicted by none.
+      if (begin == 0) encoded.spans.push_back({0, 0});
+      if (std::ssize(encoded.ids) > begin) encoded.spans.push_back({std::max<int64_t>(begin, 1), in_reply ? 1 : 0});
+      continues = true;
+    }
+    if (part.size() == text.size()) break;
+    in_reply = text[part.size()] == kReplyBegins;
+    text.remove_prefix(part.size() + 1);
+    offset += std::ssize(part) + 1;
+  }
+  return encoded;
+}
+
+void CorpusFolderWriter::write(int split, const EncodedText& text) {
+  SplitWriter& writer = writers_[as_index(split)];
+  for (const Document& span : text.spans) writer.scored->add({writer.tokens->num_tokens() + span.begin, span.source});
+  measures_ = text.measures;
+  write_measures(writer, measures_, text.uncovered);
+  writer.tokens->write(text.ids);
 }
 
 void CorpusFolderWriter::write(int split, std::string_view text, int64_t offset, bool ends) {
@@ -116,21 +185,24 @@ void CorpusFolderWriter::write(int split, std::string_view text, int64_t offset,
   writer.continues = !ends && (writer.continues || done.bytes > 0);
   writer.kept.erase(0, done.bytes);
   writer.kept_offset += static_cast<int64_t>(done.bytes);
-  if (writer.lengths) {
-    std::vector<int32_t>& lengths = measures_.lengths;
-    if (!lengths.empty()) lengths.front() += static_cast<int32_t>(std::exchange(writer.waiting, 0));
-    writer.waiting += done.uncovered;
-    for (const int32_t length : lengths) {
-      if (length >= kLongestToken) raise<DataError>("a token of {} bytes is too long; is the input text?", length);
-    }
-    writer.lengths->write(lengths);
-    writer.unknown->write(measures_.unknown);
-    for (const int32_t bytes : measures_.unknown) {
-      writer.unknown_text.bytes += bytes;
-      writer.unknown_text.tokens += bytes > 0;
-    }
-  }
+  write_measures(writer, measures_, done.uncovered);
   writer.tokens->write(ids_);
+}
+
+void CorpusFolderWriter::write_measures(SplitWriter& writer, TokenMeasures& measures, int64_t uncovered) {
+  if (!writer.lengths) return;
+  std::vector<int32_t>& lengths = measures.lengths;
+  if (!lengths.empty()) lengths.front() += static_cast<int32_t>(std::exchange(writer.waiting, 0));
+  writer.waiting += uncovered;
+  for (const int32_t length : lengths) {
+    if (length >= kLongestToken) raise<DataError>("a token of {} bytes is too long; is the input text?", length);
+  }
+  writer.lengths->write(lengths);
+  writer.unknown->write(measures.unknown);
+  for (const int32_t bytes : measures.unknown) {
+    writer.unknown_text.bytes += bytes;
+    writer.unknown_text.tokens += bytes > 0;
+  }
 }
 
 void CorpusFolderWriter::write(int split, std::span<const int32_t> tokens) {
@@ -139,6 +211,44 @@ void CorpusFolderWriter::write(int split, std::span<const int32_t> tokens) {
   const std::vector<int32_t> zeros(writer.lengths ? tokens.size() : 0, 0);
   for (TokenWriter* const measure : {writer.lengths.get(), writer.unknown.get()}) {
     if (measure) measure->write(zeros);
+  }
+}
+
+// Completes the files of a split, unless it is empty, and describes them.
+void CorpusFolderWriter::finish_split(size_t index, std::optional<int64_t> raw_bytes, CorpusManifest& manifest) {
+  SplitWriter writer = std::exchange(writers_[index], {});
+  const int64_t num_tokens = writer.tokens->num_tokens();
+  if (num_tokens == 0) return;
+  const std::string_view name = kSplitNames[index];
+  writer.tokens->finish();
+  CorpusManifest::Split& split = manifest.splits.emplace_back();
+  split.name = name;
+  split.file = file_name(name);
+  split.num_tokens = num_tokens;
+  split.raw_bytes = raw_bytes;
+  split.payload_hash = format_hash(writer.tokens->payload_hash());
+  if (writer.lengths) {
+    writer.lengths->finish();
+    split.lengths_file = lengths_name(name);
+    split.lengths_hash = format_hash(writer.lengths->payload_hash());
+  }
+  if (of_text_) split.unknown = writer.unknown_text;
+  if (writer.unknown_text.tokens > 0) {
+    writer.unknown->finish();
+    split.unknown_file = unknown_name(name);
+    split.unknown_hash = format_hash(writer.unknown->payload_hash());
+  }
+  if (writer.scored) {
+    writer.scored->finish(num_tokens);
+    split.scored_file = scored_name(name);
+    split.scored_hash = format_hash(writer.scored->payload_hash());
+  }
+  if (writer.documents) {
+    writer.documents->finish(num_tokens);
+    split.num_documents = writer.documents->size();
+    split.documents_file = documents_name(name);
+    split.documents_hash = format_hash(writer.documents->payload_hash());
+    if (writer.counts) split.documents_in_training = writer.counts->in_training;
   }
 }
 
@@ -152,31 +262,8 @@ void CorpusFolderWriter::finish(const std::string& name, const std::array<std::o
   manifest.vocab_size = tokenizer_->vocab_size();
   manifest.source = source_;
   manifest.entropy_rate = entropy_rate;
-  for (size_t i = 0; i < writers_.size(); ++i) {
-    SplitWriter& writer = writers_[i];
-    const int64_t num_tokens = writer.tokens->num_tokens();
-    if (num_tokens > 0) {
-      writer.tokens->finish();
-      CorpusManifest::Split& split = manifest.splits.emplace_back();
-      split.name = kSplitNames[i];
-      split.file = file_name(kSplitNames[i]);
-      split.num_tokens = num_tokens;
-      split.raw_bytes = raw_bytes[i];
-      split.payload_hash = format_hash(writer.tokens->payload_hash());
-      if (writer.lengths) {
-        writer.lengths->finish();
-        split.lengths_file = lengths_name(kSplitNames[i]);
-        split.lengths_hash = format_hash(writer.lengths->payload_hash());
-      }
-      if (of_text_) split.unknown = writer.unknown_text;
-      if (writer.unknown_text.tokens > 0) {
-        writer.unknown->finish();
-        split.unknown_file = unknown_name(kSplitNames[i]);
-        split.unknown_hash = format_hash(writer.unknown->payload_hash());
-      }
-    }
-    writer = {};
-  }
+  manifest.sources = sources_;
+  for (size_t i = 0; i < writers_.size(); ++i) finish_split(i, raw_bytes[i], manifest);
   manifest.write(temporary_);
   if (replace_) {
     const std::string old = folder_ + ".replaced";

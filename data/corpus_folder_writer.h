@@ -3,14 +3,29 @@
 #pragma once
 #include <array>
 #include <memory>
+#include <optional>
+#include <span>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "data/corpus_manifest.h"
+#include "data/document_index.h"
 #include "data/output_lock.h"
 #include "data/token_writer.h"
 #include "data/tokenizer.h"
 
 namespace moe {
+
+// The ids of a whole text, and their measures where the corpus stores them.
+struct EncodedText {
+  std::vector<int32_t> ids;
+  TokenMeasures measures;
+  int64_t uncovered = 0;  // bytes after the last id that no token covers
+  int64_t bytes = 0;      // of the text
+  // Of a conversation: where spans of ids begin, with 1 for replies and 0 for others; otherwise empty.
+  std::vector<Document> spans;
+};
 
 class CorpusFolderWriter {
  public:
@@ -26,6 +41,21 @@ class CorpusFolderWriter {
   // `of_text`: the tokens stand for bytes of text. Their measures are stored where the tokenizer's ids do not determine
   // them.
   void begin(std::unique_ptr<Tokenizer> tokenizer, bool of_text = true);
+  // The names of the files that documents come from; begin_document() has their indices.
+  void set_sources(std::vector<std::string> names) { sources_ = std::move(names); }
+  // Documents of a held-out split, for the description.
+  void set_counts(int split, const DocumentCounts& counts) { writers_[static_cast<size_t>(split)].counts = counts; }
+  const std::string& source_name(int64_t source) const { return sources_.at(static_cast<size_t>(source)); }
+  // The texts are conversations, of which the replies are scored. Call it before begin().
+  void set_chats() { of_chats_ = true; }
+  bool of_chats() const { return of_chats_; }
+  // What is written next begins a document. The text before it must have ended.
+  void begin_document(int split, int64_t source);
+  // Encodes a whole text. Threads may call it at the same time.
+  EncodedText encode(std::string_view text, int64_t offset) const;
+  // The same of a conversation with its marks (chat_template.h). `in_reply`: it begins within a reply.
+  EncodedText encode_chat(std::string_view text, int64_t offset, bool in_reply) const;
+  void write(int split, const EncodedText& text);
   // Encodes `text`, which continues the split (an index of kSplitNames). `offset`: the position of `text` in the input.
   // `ends`: the next text is another one; otherwise what depends on the next text is encoded with it.
   void write(int split, std::string_view text, int64_t offset, bool ends);
@@ -35,7 +65,10 @@ class CorpusFolderWriter {
               std::optional<double> entropy_rate);
 
  private:
+  struct SplitWriter;
   void remove_temporary();
+  void write_measures(SplitWriter& writer, TokenMeasures& measures, int64_t uncovered);
+  void finish_split(size_t split, std::optional<int64_t> raw_bytes, CorpusManifest& manifest);
 
   std::string folder_;
   std::string temporary_;
@@ -47,13 +80,17 @@ class CorpusFolderWriter {
   struct SplitWriter {
     std::unique_ptr<TokenWriter> tokens, lengths, unknown;  // the last two: null where ids give them, or without text
     int64_t waiting = 0;                                    // bytes that no token includes yet
+    std::unique_ptr<DocumentIndexWriter> scored;            // null unless of conversations
+    std::unique_ptr<DocumentIndexWriter> documents;         // null without sources
+    std::optional<DocumentCounts> counts;
     UnknownText unknown_text;
     std::string kept;         // the end of the text so far, which is encoded with what follows
     int64_t kept_offset = 0;  // its position in the input
     bool continues = false;   // a part of the text has been encoded
   };
   std::array<SplitWriter, 3> writers_;
-  bool of_text_ = true;
+  bool of_text_ = true, of_chats_ = false;
+  std::vector<std::string> sources_;
   std::vector<int32_t> ids_;  // of the latest text
   TokenMeasures measures_;    // likewise
 };

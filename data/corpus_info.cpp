@@ -36,11 +36,12 @@ std::string describe_corpus(const Corpus& corpus, int64_t preview_tokens) {
   if (const auto rate = corpus.entropy_rate()) {
     text += fmt::format("entropy     {:.6f} nats/token, {:.6f} bits/token\n", *rate, *rate / std::log(2.0));
   }
-  text += fmt::format("\n{:<12}{:>14}{:>14}  {}\n", "split", "tokens", "bytes", "content hash");
+  text += fmt::format("\n{:<12}{:>14}{:>14}{:>12}  {}\n", "split", "tokens", "bytes", "documents", "content hash");
   for (const Split& split : corpus.splits()) {
     const auto unknown = split.unknown();
-    text += fmt::format("{:<12}{:>14}{:>14}  {}{}\n", split.name(), split.num_tokens(),
+    text += fmt::format("{:<12}{:>14}{:>14}{:>12}  {}{}\n", split.name(), split.num_tokens(),
                         split.raw_bytes() ? std::to_string(*split.raw_bytes()) : "unknown",
+                        split.has_documents() ? std::to_string(split.num_documents()) : "unknown",
                         format_hash(split.content_hash()),
                         unknown && unknown->tokens > 0 ? "  " + unknown_in_words(*unknown, split.num_tokens()) : "");
   }

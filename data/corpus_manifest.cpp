@@ -44,6 +44,9 @@ CorpusManifest CorpusManifest::read(const std::string& folder) {
     manifest.vocab_size = json.at("vocab_size").get<int64_t>();
     manifest.source = json.at("source");
     if (json.contains("entropy_rate")) manifest.entropy_rate = json["entropy_rate"].get<double>();
+    if (json.contains("sources")) {
+      for (const auto& name : json["sources"]) manifest.sources.push_back(name.get<std::string>());
+    }
     for (const auto& entry : json.at("splits")) {
       Split split;
       split.name = entry.at("name").get<std::string>();
@@ -62,6 +65,17 @@ CorpusManifest CorpusManifest::read(const std::string& folder) {
           split.unknown_file = unknown.at("file").get<std::string>();
           split.unknown_hash = unknown.at("xxh64").get<std::string>();
         }
+      }
+      if (entry.contains("documents")) {
+        split.num_documents = entry["documents"].at("count").get<int64_t>();
+        split.documents_file = entry["documents"].at("file").get<std::string>();
+        split.documents_hash = entry["documents"].at("xxh64").get<std::string>();
+        if (const Json* seen = entry["documents"].find("in_training"))
+          split.documents_in_training = seen->get<int64_t>();
+      }
+      if (entry.contains("scored")) {
+        split.scored_file = entry["scored"].at("file").get<std::string>();
+        split.scored_hash = entry["scored"].at("xxh64").get<std::string>();
       }
       manifest.splits.push_back(std::move(split));
     }
@@ -95,7 +109,17 @@ void CorpusManifest::write(const std::string& folder) const {
         entry["unknown"]["xxh64"] = split.unknown_hash;
       }
     }
+    if (!split.documents_file.empty()) {
+      entry["documents"] = {
+          {"file", split.documents_file}, {"count", split.num_documents}, {"xxh64", split.documents_hash}};
+    }
+    if (!split.scored_file.empty()) entry["scored"] = {{"file", split.scored_file}, {"xxh64", split.scored_hash}};
+    if (split.documents_in_training) entry["documents"]["in_training"] = *split.documents_in_training;
     json["splits"].push_back(std::move(entry));
+  }
+  if (!sources.empty()) {
+    json["sources"] = Json::array();
+    for (const std::string& source_name : sources) json["sources"].push_back(source_name);
   }
   json["source"] = source;
   json[kHash] = hash_of(json);

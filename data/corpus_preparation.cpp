@@ -12,6 +12,7 @@
 #include "core/base/units.h"
 #include "data/content_hash.h"
 #include "data/corpus_folder_writer.h"
+#include "data/document_writer.h"
 #include "data/entry_format.h"
 #include "data/split_rule.h"
 #include "data/text_input.h"
@@ -32,14 +33,14 @@ struct Plan {
   SplitSizes sizes = {};  // set where the rule determines them
 };
 
-using PieceVisitor = std::function<void(int split, std::string_view text, int64_t offset)>;
+using PieceVisitor = std::function<void(const DocumentWriter::Piece& piece)>;
 
 void visit_pieces(const Plan& plan, const PieceVisitor& visit) {
   TextReader reader(plan.input);
   if (plan.rule.kind == SplitRule::Kind::hold_out) {
     int64_t num_entries = 0;
     plan.entries->read(reader, [&](std::string_view entry, int64_t offset) {
-      visit(plan.rule.split_of_entry(num_entries++), entry, offset);
+      visit({plan.rule.split_of_entry(num_entries++), entry, offset, reader.source_of(offset), true});
     });
     return;
   }
@@ -51,7 +52,7 @@ void visit_pieces(const Plan& plan, const PieceVisitor& visit) {
       if (piece.empty())
         raise<DataError>("{} became shorter while it was read; do not change the input during the preparation",
                          plan.input.paths().back());
-      visit(split, piece, offset);
+      visit({split, piece, offset, reader.source_of(offset), reader.document_begins_at(offset)});
       left -= static_cast<int64_t>(piece.size());
     }
   }
@@ -67,7 +68,14 @@ bool is_standard(const TextInput& input) {
   return false;
 }
 
-Plan make_plan(const PreparationOptions& options) {
+// The folder in which the output is made, for copies of pipes: it has room for the corpus, too.
+std::string folder_beside(const std::string& output) {
+  const std::filesystem::path parent = std::filesystem::absolute(output + "/").lexically_normal().parent_path();
+  const std::string folder = parent.parent_path().string();
+  return std::filesystem::is_directory(folder) ? folder : std::string();
+}
+
+Plan make_plan(const PreparationOptions& options, PreparationProgress& progress) {
   if (!options.split.empty() && (options.hold_out != 0 || !options.entries.empty())) {
     raise<UsageError>("a split by size ({}) and held-out entries exclude each other; give one of them", options.split);
   }
@@ -79,7 +87,14 @@ Plan make_plan(const PreparationOptions& options) {
   } else if (!options.split.empty()) {
     rule = SplitRule::parse(options.split);
   }
-  const TextInputOptions reading{.text_field = options.text_field, .documents = entries && entries->of_documents};
+  if (options.field.chat && entries && !entries->of_documents) {
+    raise<UsageError>("conversations are documents and are not cut into {}; use --entries documents", entries->name);
+  }
+  const TextInputOptions reading{.field = options.field,
+                                 .documents = entries && entries->of_documents,
+                                 .deduplicate = options.deduplicate,
+                                 .copies = folder_beside(options.output),
+                                 .progress = &progress};
   Plan plan{TextInput(options.inputs, reading), entries, rule, {}};
   const bool standard = is_standard(plan.input);
   if (standard && options.split.empty() && !entries) {
@@ -140,26 +155,54 @@ Json describe_source(const PreparationOptions& options, const Plan& plan) {
   if (!options.vocabulary.pattern.empty()) source["pattern"] = options.vocabulary.pattern;
   if (options.end_of_document) source["end_of_document"] = true;
   if (plan.entries) source["entries"] = plan.entries->name;
+  if (options.deduplicate) source["deduplicate"] = true;
   return source;
 }
 
-std::unique_ptr<Tokenizer> make_tokenizer(const PreparationOptions& options, const Plan& plan) {
+std::unique_ptr<Tokenizer> make_tokenizer(const PreparationOptions& options, const Plan& plan,
+                                          PreparationProgress& progress) {
   const TokenizerEntry& entry = tokenizers().at(options.tokenizer);
   const TrainingText training_text = [&](const TextVisitor& visit) {
-    visit_pieces(plan, [&](int split, std::string_view text, int64_t) {
-      if (split == 0) visit(text);
+    progress.begin("learning the vocabulary", plan.input.total_bytes());
+    visit_pieces(plan, [&](const DocumentWriter::Piece& piece) {
+      std::string_view text = piece.split == 0 ? piece.text : std::string_view();
+      while (options.field.chat && !text.empty()) {  // the marks of replies are no text
+        const std::string_view part = text.substr(0, text.find_first_of(kReplyMarks));
+        if (!part.empty()) visit(part);
+        text.remove_prefix(std::min(text.size(), part.size() + 1));
+      }
+      if (!text.empty()) visit(text);
+      progress.set(piece.offset + std::ssize(piece.text));
     });
   };
   return entry.make(training_text, options.vocabulary);
 }
 
-// The token ids that follow every entry.
-std::vector<int32_t> end_of_document(const PreparationOptions& options, const Plan& plan, const Tokenizer& tokenizer) {
+// The token ids that follow every document.
+std::vector<int32_t> end_of_document(const PreparationOptions& options, const Tokenizer& tokenizer) {
   if (!options.end_of_document) return {};
-  if (!plan.entries) throw UsageError("an end-of-document token needs a text that is cut into entries");
   const auto mark = tokenizer.end_of_document();
   if (!mark) raise<UsageError>("the tokenizer '{}' has no end-of-document token", tokenizer.name());
   return {*mark};
+}
+
+// Reports which documents of the held-out splits occur in the training split: what is measured on them is no
+// measure of new text.
+void report_held_out(const DocumentWriter& documents, CorpusFolderWriter& folder) {
+  constexpr double kDoubtful = 0.01;
+  for (int split = 1; split < 3; ++split) {
+    const DocumentCounts counts = documents.counts(split);
+    folder.set_counts(split, counts);
+    if (counts.in_training == 0) continue;
+    const double share = static_cast<double>(counts.in_training) / static_cast<double>(counts.all);
+    const std::string text = fmt::format("{}: {} of {} documents ({:.3g} %) occur in the training split",
+                                         kSplitNames[as_index(split)], counts.in_training, counts.all, 100 * share);
+    if (share < kDoubtful) {
+      log::info("{}", text);
+    } else {
+      log::warn("{}; --deduplicate leaves out all but the first of equal documents", text);
+    }
+  }
 }
 
 void check_folder_option(const std::string& output) {
@@ -171,27 +214,32 @@ void check_folder_option(const std::string& output) {
 bool prepare_corpus(PreparationOptions options) {
   check_folder_option(options.output);
   options.tokenizer = find_tokenizer(options.tokenizer, options.vocabulary).name;  // before any long work
-  const Plan plan = make_plan(options);
+  PreparationProgress progress;
+  const Plan plan = make_plan(options, progress);
+  progress.clear();
+  if (plan.input.duplicates() > 0) {
+    log::info("left out {} documents ({} of text) that occur before with the same text; {} documents remain",
+              plan.input.duplicates(), format_bytes(static_cast<double>(plan.input.duplicate_bytes())),
+              plan.input.total_documents());
+  }
   CorpusFolderWriter folder(options.output, describe_source(options, plan), options.force);
   if (folder.already_prepared()) return false;
 
-  std::unique_ptr<Tokenizer> tokenizer = make_tokenizer(options, plan);
-  const std::vector<int32_t> end = end_of_document(options, plan, *tokenizer);
+  std::unique_ptr<Tokenizer> tokenizer = make_tokenizer(options, plan, progress);
+  DocumentWriter documents(folder, end_of_document(options, *tokenizer));
+  folder.set_sources(plan.input.source_names());
+  if (options.field.chat) folder.set_chats();
   folder.begin(std::move(tokenizer));
-  std::array<std::optional<int64_t>, 3> raw_bytes = {0, 0, 0};
-  const auto write = [&](int split, std::string_view text, int64_t offset, bool ends) {
-    try {
-      folder.write(split, text, offset, ends);
-    } catch (const DataError& error) {
-      raise<DataError>("{} ({}): {}", plan.input.paths().front(), kSplitNames[as_index(split)], error.what());
-    }
-  };
-  visit_pieces(plan, [&](int split, std::string_view text, int64_t offset) {
-    write(split, text, offset, plan.entries != nullptr);
-    folder.write(split, end);
-    *raw_bytes[as_index(split)] += static_cast<int64_t>(text.size());
+  std::array<std::optional<int64_t>, 3> raw_bytes;
+  progress.begin("encoding", plan.input.total_bytes());
+  visit_pieces(plan, [&](const DocumentWriter::Piece& piece) {
+    documents.add(piece);
+    progress.set(piece.offset + std::ssize(piece.text));
   });
-  for (int split = 0; split < 3; ++split) write(split, {}, 0, true);
+  documents.finish();
+  report_held_out(documents, folder);
+  for (int split = 0; split < 3; ++split) raw_bytes[as_index(split)] = documents.bytes(split);
+  progress.clear();
   for (size_t i = 0; i < 3; ++i) {
     if (plan.rule.kind == SplitRule::Kind::hold_out && *raw_bytes[i] == 0) {
       raise<DataError>("{}: too few entries to hold out {}", plan.input.paths().front(), plan.rule.to_string());

@@ -5,6 +5,7 @@
 
 #include "data/corpus.h"
 #include "data/synthetic.h"
+#include "data/text_input.h"
 
 namespace moe {
 
@@ -18,8 +19,9 @@ struct PreparationOptions {
   int64_t hold_out = 0;            // every k-th entry; default 20 where `entries` is given, paragraphs where it is not
   bool force = false;              // replace a prepared corpus of other inputs or options
   TokenizerOptions vocabulary = {};  // the options of the tokenizer
-  bool end_of_document = false;      // an end-of-document token after every entry, which the tokenizer must have
-  std::string text_field = "text";   // as in TextInputOptions
+  bool end_of_document = false;      // an end-of-document token after every document, which the tokenizer must have
+  TextFieldOptions field = {};       // as in TextInputOptions
+  bool deduplicate = false;          // likewise
 };
 
 // Returns false when the folder already holds exactly this corpus. The folder appears under its name only when it is

@@ -4,8 +4,10 @@
 #include <cstdio>
 #include <memory>
 
+#include "core/base/check.h"
 #include "core/base/log.h"
 #include "core/base/units.h"
+#include "data/chat_template.h"
 #include "data/corpus.h"
 #include "data/corpus_export.h"
 #include "data/corpus_info.h"
@@ -55,7 +57,8 @@ void add_prepare(CommandLine& app) {
   CommandLine command = app.add_subcommand("prepare", "Make a corpus folder from text files");
   command
       .add_option("-i,--input", options->inputs,
-                  "files of text or of JSON lines, plain or compressed by gzip, xz or zstd, - for standard input, or "
+                  "files of text, of JSON lines or, with --field, of CSV or TSV, plain or compressed by gzip, xz or "
+                  "zstd, - for standard input, or "
                   "folders, whose files are documents; concatenated in this order")
       .required();
   command.add_option("-o,--output", options->output, "output folder").required();
@@ -80,15 +83,32 @@ void add_prepare(CommandLine& app) {
   command.add_option(
       "--hold-out", options->hold_out,
       "every k-th entry goes to validation, the one after it to test; default 20; entries default to paragraphs");
-  command
-      .add_option("--text-field", options->text_field,
-                  "the member of JSON lines that holds the text; '': JSON lines are plain text")
-      .capture_default_str();
+  auto chat = std::make_shared<std::string>();
+  command.add_option(
+      "--chat", *chat,
+      "the inputs are conversations as JSON lines: {\"messages\": [{\"role\": ..., \"content\": ...}, "
+      "...]} or {\"prompt\": ..., \"completion\": ...}; of each only the assistant's messages are learned. "
+      "How they are written as texts: chatml, roles, plain, or a JSON file with what stands before and "
+      "after the messages of each role");
+  const CommandOption field = command.add_option(
+      "--field,--text-field", options->field.name,
+      "the member of JSON lines, or the column of CSV or TSV (by its name on the first line, or by its number from 1), "
+      "that holds the text; default: text, of JSON lines; '': everything is plain text");
   command.add_flag(
       "--end-of-document", options->end_of_document,
-      "append the tokenizer's end-of-document token to every entry: bpe's <|endoftext|>, sentencepiece's </s>");
+      "append the tokenizer's end-of-document token to every document or entry: bpe's <|endoftext|>, sentencepiece's "
+      "</s>");
+  command.add_flag("--deduplicate", options->deduplicate,
+                   "leave out documents with the text of an earlier one, compared by a 64-bit hash");
   command.add_flag("--force", options->force, "replace a corpus prepared from other inputs or options");
-  command.callback([options] { run_prepare(*options); });
+  command.callback([options, field, chat] {
+    if (!chat->empty()) {
+      if (field.count() > 0) throw UsageError("--chat and --field exclude each other; give one of them");
+      options->field.chat = std::make_shared<const ChatTemplate>(*chat);
+    }
+    options->field.is_chosen = field.count() > 0 && !options->field.name.empty();
+    run_prepare(*options);
+  });
 }
 
 void add_shard_options(CommandLine& command, CorpusOptions& options) {

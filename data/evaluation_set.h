@@ -24,8 +24,8 @@ class EvaluationSet {
   virtual void load(int64_t first, int64_t count, Batch& batch) const = 0;
   // Settings that must be stated with a result, such as the context length.
   virtual std::vector<std::pair<const char*, int64_t>> terms() const { return {}; }
-  // How the documents of a text are related: "joined" where a prediction may depend on documents before its own. Empty
-  // where there are no documents.
+  // How the documents of a text are treated, by the name of its DocumentMode (document_windows.h). Empty where there
+  // are no documents.
   virtual std::string_view documents() const { return {}; }
   // Exact number of bytes of text that the predicted tokens stand for; nothing where it is unknown.
   virtual std::optional<int64_t> raw_bytes() const { return std::nullopt; }

@@ -3,7 +3,7 @@
 #pragma once
 #include <cstdint>
 
-#include "data/evaluation_set.h"
+#include "data/document_windows.h"
 
 namespace moe {
 
@@ -21,13 +21,13 @@ class EvaluationStreams : public EvaluationSet {
   int64_t streams() const override { return streams_; }
   int64_t segments() const { return (per_stream_ + context_ - 1) / context_; }
   int64_t num_sequences() const override { return segments() * streams_; }
-  int64_t num_tokens() const override { return num_targets(); }
+  int64_t num_tokens() const override { return count_predictions(split_, 1, num_targets(), DocumentMode::joined); }
   std::vector<std::pair<const char*, int64_t>> terms() const override {
     return {{"context", context_}, {"stride", context_}, {"memory", memory_}, {"streams", streams_}};
   }
-  std::string_view documents() const override { return "joined"; }
-  std::optional<int64_t> raw_bytes() const override { return split_.raw_bytes(1, num_targets()); }
-  std::optional<UnknownText> unknown() const override { return split_.unknown(1, num_targets()); }
+  std::string_view documents() const override { return name_of(DocumentMode::joined); }
+  std::optional<int64_t> raw_bytes() const override { return predicted_bytes(split_, DocumentMode::joined); }
+  std::optional<UnknownText> unknown() const override { return predicted_unknown(split_, DocumentMode::joined); }
   void load(int64_t first, int64_t count, Batch& batch) const override;
 
  private:

@@ -21,6 +21,9 @@ struct FileKind {
   std::string_view hint;
 };
 constexpr auto kTable = "write its texts to a file of JSON lines, one {\"text\": ...} each, and give that"sv;
+constexpr auto kParquet =
+    "convert it with: python3 -c \"import pandas; pandas.read_parquet('IN').to_json('OUT.jsonl', orient='records', "
+    "lines=True)\", and name the column of the texts with --field"sv;
 constexpr auto kTensors = "it holds numbers, not text"sv;
 constexpr auto kUnpack = "unpack it and give the text files or their folder"sv;
 constexpr auto kTwice = "it was compressed twice; unpack it once"sv;
@@ -31,7 +34,7 @@ constexpr auto kPicture = "extract its text first"sv;
 constexpr auto kProgram = "give text files"sv;
 
 constexpr std::array kKinds = std::to_array<FileKind>({
-    {0, "PAR1", "a Parquet file", kTable},
+    {0, "PAR1", "a Parquet file", kParquet},
     {0, "ARROW1", "an Arrow file", kTable},
     {0, "FEA1", "a Feather file", kTable},
     {0, "\xFF\xFF\xFF\xFF", "an Arrow stream or another binary file", kTable},

@@ -19,9 +19,9 @@ namespace fs = std::filesystem;
 constexpr size_t kBlockBytes = size_t{1} << 20;
 
 // A temporary file without a name: the system removes it when the process ends, however that ends.
-static PosixFile nameless_file(const std::string& of) {
+static PosixFile nameless_file(const std::string& of, const std::string& otherwise) {
   const char* configured = std::getenv("TMPDIR");
-  const std::string folder = configured && *configured ? configured : "/var/tmp";
+  const std::string folder = configured && *configured ? configured : otherwise.empty() ? "/var/tmp" : otherwise;
   std::string pattern = folder + "/moe-data-XXXXXX";
   const int descriptor = ::mkostemp(pattern.data(), O_CLOEXEC);
   if (descriptor < 0) {
@@ -32,8 +32,8 @@ static PosixFile nameless_file(const std::string& of) {
   return PosixFile::adopt(fmt::format("the copy of {} in {}", of, folder), descriptor);
 }
 
-static std::shared_ptr<const PosixFile> copy_of(PosixFile& pipe) {
-  PosixFile copy = nameless_file(pipe.path());
+static std::shared_ptr<const PosixFile> copy_of(PosixFile& pipe, const std::string& folder) {
+  PosixFile copy = nameless_file(pipe.path(), folder);
   std::vector<char> block(kBlockBytes);
   while (const int64_t count = pipe.read(block.data(), static_cast<int64_t>(block.size()))) {
     copy.write(block.data(), count);
@@ -41,7 +41,7 @@ static std::shared_ptr<const PosixFile> copy_of(PosixFile& pipe) {
   return std::make_shared<const PosixFile>(std::move(copy));
 }
 
-InputFile::InputFile(const std::string& path) : path_(path) {
+InputFile::InputFile(const std::string& path, const std::string& copies) : path_(path) {
   PosixFile file =
       path == "-" ? PosixFile::adopt("-", ::fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0)) : PosixFile::open(path);
   struct stat status = {};
@@ -51,7 +51,7 @@ InputFile::InputFile(const std::string& path) : path_(path) {
   // A device such as /dev/zero has no end.
   const bool ends = S_ISREG(status.st_mode) || S_ISFIFO(status.st_mode) || S_ISSOCK(status.st_mode);
   if (!ends && !::isatty(file.descriptor())) raise<DataError>("{} is a device; give a file, a folder or a pipe", path);
-  copy_ = copy_of(file);
+  copy_ = copy_of(file, copies);
 }
 
 PosixFile InputFile::open() const {

@@ -12,9 +12,9 @@ namespace moe {
 class InputFile {
  public:
   // `path`: a file, a pipe such as /dev/stdin may be, a terminal, or "-" for standard input. Throws DataError when it
-  // cannot be opened, is a folder or a device, or is a pipe that cannot be copied; TMPDIR names the folder for such
-  // copies, by default /var/tmp.
-  explicit InputFile(const std::string& path);
+  // cannot be opened, is a folder or a device, or is a pipe that cannot be copied. Such copies are made in the folder
+  // that TMPDIR names, or else in `copies`, or else in /var/tmp.
+  explicit InputFile(const std::string& path, const std::string& copies = {});
 
   // As the user wrote it.
   const std::string& path() const { return path_; }

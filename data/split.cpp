@@ -29,6 +29,8 @@ Split Split::slice(std::string name, int64_t begin, int64_t count) const {
   result.lengths_ = lengths_;
   result.unknown_ = unknown(begin, count);
   result.unknown_by_token_ = unknown_by_token_;
+  result.documents_ = documents_;
+  result.scored_ = scored_;
   result.measures_begin_ = measures_begin_ + begin;
   for (const Part& part : parts_) {
     const int64_t first = std::max(begin, part.begin);
@@ -131,7 +133,26 @@ int32_t Split::at(int64_t index) const {
   return token;
 }
 
-int32_t Split::part_of(int64_t index) const {
+void Split::set_documents(const DocumentIndex& documents) {
+  documents_ = &documents;
+  measures_begin_ = 0;
+}
+
+void Split::set_scored(const DocumentIndex& spans) {
+  scored_ = &spans;
+  measures_begin_ = 0;
+}
+
+int64_t Split::num_documents() const {
+  if (!documents_ || num_tokens_ == 0) return 0;
+  return documents_->find(measures_begin_ + num_tokens_ - 1) - documents_->find(measures_begin_) + 1;
+}
+
+int32_t Split::source_of(int64_t index) const {
+  if (documents_ && num_tokens_ > 0) {
+    const int64_t token = measures_begin_ + std::min(index, num_tokens_ - 1);
+    return static_cast<int32_t>(documents_->at(documents_->find(token)).source);
+  }
   const auto next = std::upper_bound(parts_.begin(), parts_.end(), index, [](int64_t position, const Part& candidate) {
     return position < candidate.begin;
   });

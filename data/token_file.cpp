@@ -54,8 +54,9 @@ TokenFile::TokenFile(const std::string& path) : file_(PosixFile::open(path)) {
     raise<DataError>("{}: not a token file: magic {}; expected {} (uint16 tokens) or {} (uint32 tokens)", path,
                      header[0], kTokenFormat16.magic, kTokenFormat32.magic);
   }
-  num_tokens_ = header[2];
-  if (num_tokens_ < 0) raise<DataError>("{}: the header says {} tokens", path, num_tokens_);
+  num_tokens_ = count_in(header);
+  constexpr int64_t kMost = int64_t{1} << 48;  // so that no product overflows
+  if (num_tokens_ < 0 || num_tokens_ > kMost) raise<DataError>("{}: the header says {} tokens", path, num_tokens_);
   if (const int64_t expected = kTokenHeaderBytes + num_tokens_ * bytes_per_token_; file_bytes != expected) {
     raise<DataError>("{}: {} by {} bytes: the header says {} tokens of {} bytes ({} bytes in all), the file has {}",
                      path, file_bytes < expected ? "truncated" : "too long", std::abs(file_bytes - expected),
@@ -106,7 +107,8 @@ bool TokenFile::has_plain_header() const {
   TokenHeader header = {};
   read_bytes(0, kTokenHeaderBytes, header.data());
   const TokenFormat& format = bytes_per_token_ == kTokenFormat16.bytes_per_token ? kTokenFormat16 : kTokenFormat32;
-  TokenHeader expected = {format.magic, format.version, static_cast<int32_t>(num_tokens_)};
+  TokenHeader expected = {format.magic, format.version};
+  set_count(expected, num_tokens_);
   return header == expected;
 }
 

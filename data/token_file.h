@@ -1,6 +1,7 @@
-// A file of token ids in llm.c's formats: a header of 256 int32 (magic, version, number of
-// tokens, zeros), then the tokens as uint16 (20240520, version 1) or uint32 (20240801, version 7),
-// little-endian.
+// A file of token ids in llm.c's formats: a header of 256 int32 (magic, version, number of tokens, zeros), then the
+// tokens as uint16 (20240520, version 1) or uint32 (20240801, version 7), little-endian. The number of tokens is in the
+// third int32, and its upper 32 bits in the fourth one, which llm.c leaves 0: files of up to 2^31 - 1 tokens are the
+// same.
 #pragma once
 #include <array>
 #include <cstdint>
@@ -19,6 +20,15 @@ constexpr TokenFormat kTokenFormat16 = {20240520, 1, 2};
 constexpr TokenFormat kTokenFormat32 = {20240801, 7, 4};
 using TokenHeader = std::array<int32_t, 256>;
 constexpr int64_t kTokenHeaderBytes = sizeof(TokenHeader);
+
+// The number in a header's third and fourth int32.
+inline int64_t count_in(const TokenHeader& header) {
+  return int64_t{header[3]} << 32 | static_cast<uint32_t>(header[2]);
+}
+inline void set_count(TokenHeader& header, int64_t count) {
+  header[2] = static_cast<int32_t>(static_cast<uint32_t>(count & 0xFFFFFFFF));
+  header[3] = static_cast<int32_t>(count >> 32);
+}
 
 class TokenFile {
  public:

@@ -3,7 +3,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <limits>
 
 #include "core/base/check.h"
 
@@ -33,10 +32,6 @@ TokenWriter::~TokenWriter() {
 }
 
 void TokenWriter::write(std::span<const int32_t> tokens) {
-  if (num_tokens_ + static_cast<int64_t>(tokens.size()) > std::numeric_limits<int32_t>::max()) {
-    raise<DataError>("{}: more than {} tokens do not fit into one token file", path_,
-                     std::numeric_limits<int32_t>::max());
-  }
   while (!tokens.empty()) {
     const size_t room = (kBufferBytes - buffer_.size()) / static_cast<size_t>(format_.bytes_per_token);
     const auto part = tokens.first(std::min(room, tokens.size()));
@@ -75,7 +70,7 @@ void TokenWriter::finish() {
   TokenHeader header = {};
   header[0] = format_.magic;
   header[1] = format_.version;
-  header[2] = static_cast<int32_t>(num_tokens_);
+  set_count(header, num_tokens_);
   file_.write_at(header.data(), kTokenHeaderBytes, 0);
   file_.sync();
   rename_durably(temporary_, path_);

@@ -38,6 +38,7 @@ class Tokenizer {
  public:
   virtual ~Tokenizer() = default;
 
+  // Threads may call all functions at the same time.
   virtual std::string_view name() const = 0;
   virtual int64_t vocab_size() const = 0;
   // Everything that from_json needs, including "name".
@@ -107,8 +108,8 @@ template <>
 std::vector<std::string> words_of<TokenizerEntry>();  // those that can be made from texts
 
 // The tokenizer that `word` names: one of the table, or a file or folder of another program, which becomes
-// options.vocabulary. Throws UsageError for any other word, for a tokenizer without make(), and for a path beside another
-// vocabulary.
+// options.vocabulary. Throws UsageError for any other word, for a tokenizer without make(), and for a path beside
+// another vocabulary.
 const TokenizerEntry& find_tokenizer(const std::string& word, TokenizerOptions& options);
 
 // Calls make() for a vocabulary's file or folder, and adds `path` to the message of a DataError that does not name it

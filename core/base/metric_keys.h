@@ -32,6 +32,7 @@ inline constexpr const char* kLearningRate = "lr";
 inline constexpr const char* kMilliseconds = "ms";
 inline constexpr const char* kTokensPerSecond = "tokens_per_s";
 inline constexpr const char* kCurriculum = "curriculum";
+inline constexpr const char* kSources = "sources";  // by corpus of a mixture: "loss" and "share" of the samples
 inline constexpr const char* kScheduled = "scheduled";  // values of quantities that follow a schedule, by key
 inline constexpr const char* kBalance = "balance";
 inline constexpr const char* kMeasures = "measures";

@@ -116,6 +116,15 @@ bool CheckpointFolder::best_is_damaged() const {
   return file_exists(folder_ + "/BEST") && !step_in_best();
 }
 
+static Json sources_json(const RunState& state) {
+  Json json = Json::array();
+  for (const auto& [loss, samples] : state.unlogged_sources) {
+    json.push_back(loss);
+    json.push_back(samples);
+  }
+  return json;
+}
+
 static Json to_json(const RunState& state) {
   Json json = {{"format", kFormat},
                {"step", state.step},
@@ -127,6 +136,7 @@ static Json to_json(const RunState& state) {
                {"evaluations_since_best", state.evaluations_since_best},
                {"unlogged_loss", state.unlogged_loss},
                {"unlogged_steps", state.unlogged_steps},
+               {"unlogged_sources", sources_json(state)},
                {"step_finished", state.step_finished},
                {"draw_shift", state.draw_shift},
                {"alarm", state.alarm},
@@ -318,6 +328,10 @@ RunState load_run_state(const std::string& path) {
     state.evaluations_since_best = json.at("evaluations_since_best");
     state.unlogged_loss = json.at("unlogged_loss");
     state.unlogged_steps = json.at("unlogged_steps");
+    const Json sources = json.value("unlogged_sources", Json::array());
+    for (size_t i = 0; i + 1 < sources.size(); i += 2) {
+      state.unlogged_sources.emplace_back(sources[i].get<double>(), sources[i + 1].get<double>());
+    }
     state.step_finished = json.value("step_finished", true);
     state.draw_shift = json.value("draw_shift", int64_t{0});
     state.alarm = json.value("alarm", Json());

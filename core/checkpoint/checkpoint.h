@@ -27,6 +27,8 @@ struct RunState {
   int64_t evaluations_since_best = 0;
   double unlogged_loss = 0;    // sum over the steps since the last record of metrics.jsonl
   int64_t unlogged_steps = 0;  // number of these steps
+  // For each corpus of a mixture: the sum of its samples' losses since the last record, and their number.
+  std::vector<std::pair<double, double>> unlogged_sources;
   // Whether what is due after the step (evaluation, sample) was done; a signal ends a run before it.
   bool step_finished = true;
   // Added to the step where samples are drawn: it keeps the place in the data when a run goes on with another batch.

@@ -83,6 +83,7 @@ void locate_inputs(TrainConfig& config) {
     if (value.empty()) return;
     if (const Found found = find(value, folder_of(set, field)); !found.here && !found.path.empty()) value = found.path;
   };
+  for (std::string& corpus : data.mixture.with) complete(data.mixture, "with", corpus);
   complete(data.labelled, "vocabulary", data.labelled.vocabulary);
   const std::vector<std::string> words = words_of<TokenizerEntry>();
   if (std::find(words.begin(), words.end(), data.labelled.tokenizer) == words.end())

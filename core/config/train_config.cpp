@@ -62,6 +62,21 @@ void LabelledDataConfig::fields(FieldVisitor& v) {
   v.field("keep", keep, "which end of a text longer than data.sequence is kept", {"beginning", "end"});
 }
 
+void MixtureConfig::fields(FieldVisitor& v) {
+  v.field(
+      "with", with,
+      "folders of further prepared corpora with the tokenizer of data.path, from which samples are drawn too; empty "
+      "= data.path alone");
+  v.field(
+      "weights", weights,
+      "shares of the samples from data.path and from each corpus of `with`, in this order; they are divided by their "
+      "sum; empty = in proportion to the corpora's numbers of samples");
+  v.field("final_weights", final_weights,
+          "the weights towards which `change` moves; empty = the weights stay as they are");
+  v.schedule("change", change,
+             "How far the weights have moved from `weights` (0) to `final_weights` (1) over the run.");
+}
+
 void AugmentConfig::fields(FieldVisitor& v) {
   v.field("shift", shift, "maximum shift of a training image in pixels, in each direction; drawn again in every epoch",
           {0, 1024});
@@ -80,6 +95,13 @@ void DataConfig::fields(FieldVisitor& v) {
           "images decide "
           "their own",
           {1, 1 << 20});
+  v.field(
+      "documents", documents,
+      "how the documents of a prepared text are treated: joined = as one text, whose windows extend over several of "
+      "them; separate = in the same windows a token attends only to its own document, in which positions begin at 0, "
+      "and a document's first token is not predicted; fit = a window is a part of one document, padded to the "
+      "longest one of the batch",
+      {"joined", "separate", "fit"});
   v.field("vocab_size", vocab_size, "vocabulary size for .bin files, which do not contain it; 0 = the tokenizer's size",
           {0, 1 << 24});
   v.field(
@@ -92,6 +114,7 @@ void DataConfig::fields(FieldVisitor& v) {
           "encoder.json and vocab.bpe, a .model file of SentencePiece, or a tokenizer.json; empty = unknown");
   v.field("tokenizer_absolute", tokenizer_absolute, "where data.tokenizer was found, like data.path_absolute");
   v.group("synthetic", synthetic, "A random Markov source of known entropy rate, for `path: synthetic`.");
+  v.group("mixture", mixture, "Samples from several corpora, with weights that may change over the run.");
   v.group("labelled", labelled, "Labelled samples, for `task: classify`.");
   v.group("augment", augment, "Augmentation of training images.");
 }

@@ -39,6 +39,15 @@ struct LabelledDataConfig : Fields<LabelledDataConfig> {
   void fields(FieldVisitor& v) override;
 };
 
+struct MixtureConfig : Fields<MixtureConfig> {
+  std::vector<std::string> with;
+  std::vector<double> weights;
+  std::vector<double> final_weights;
+  ScheduleField change{0, {0, 1}};
+
+  void fields(FieldVisitor& v) override;
+};
+
 struct AugmentConfig : Fields<AugmentConfig> {
   int64_t shift = 0;
   bool flip = false;
@@ -52,11 +61,13 @@ struct DataConfig : Fields<DataConfig> {
   std::string path = kSyntheticData;
   std::string path_absolute;
   int64_t sequence = 128;
+  std::string documents = "joined";
   int64_t vocab_size = 0;
   int64_t seed = -1;
   std::string tokenizer;
   std::string tokenizer_absolute;
   SyntheticDataConfig synthetic;
+  MixtureConfig mixture;
   LabelledDataConfig labelled;
   AugmentConfig augment;
 

@@ -161,6 +161,7 @@ void read(const std::string& path, ComparedAt at, ComparedRun& run) {
   const Json data = manifest.value("data", Json::object());
   run.terms = {{"training data", text(data, "data")},
                {"vocabulary", text(data, "vocab")},
+               {"documents", data.contains("documents") ? text(data, "documents") : "joined"},
                {kTokensPerUpdate, text(run.tokens_per_update)},
                {"sequence length", text(manifest, "sequence")},
                {kUpdates, text(updates)},

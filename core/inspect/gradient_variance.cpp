@@ -77,7 +77,7 @@ GradientVariance measure(const Measurement& m, const TrainConfig& config, TrainS
                          .data = m.task.samples()},
                         "");
   if (curriculum.has_store()) curriculum.read(m.checkpoint + "/" + Curriculum::kFile);
-  TrainingBatches source(config, m.task, curriculum, m.saved.draw_shift);
+  TrainingBatches source(config, m.task, curriculum, m.saved.length, m.saved.draw_shift);
   GradientVariance result;
   result.sampler = config.curriculum.sampler.kind();
   const auto n = static_cast<double>(m.batches);

@@ -118,7 +118,7 @@ static RandomKey embedding_dropout_key(const Context& ctx) {
 
 Tensor Backbone::forward(Context& ctx, const TokenBatch& batch) {
   Tensor hidden = embedding_->forward(ctx, batch);
-  if (positions_) positions_->forward(ctx, hidden, batch.time, batch.starts);
+  if (positions_) positions_->forward(ctx, hidden, batch.time, batch.document_begins, batch.starts);
   if (ctx.training) dropout(ctx, hidden, now(dropout_, ctx), embedding_dropout_key(ctx), ctx.first_token);
   routing_signals_ = {};
   if (ctx.training) {

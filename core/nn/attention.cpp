@@ -56,6 +56,10 @@ Tensor Attention::forward(Context& ctx, const TokenBatch& batch, ConstTensor x) 
   saved_.layout.time = batch.time;
   saved_.dropout = dropout_now(ctx, batch);
   if (batch.lengths && !layout_.causal) saved_.layout.lengths = batch.lengths.as<int32_t>();
+  if (batch.document_begins) {
+    saved_.layout.begins = batch.document_begins.as<int32_t>();
+    saved_.layout.ends = batch.document_ends.as<int32_t>();
+  }
   saved_.qkv = ctx.allocate(Shape{tokens, layout_.width()});
   if (q_norm_) {
     saved_.qkv_before_norm = ctx.allocate(Shape{tokens, layout_.width()});

@@ -8,9 +8,9 @@ class PositionTable {
  public:
   // For sequences of up to `time` tokens.
   PositionTable(ParameterStore& parameters, int64_t time, int64_t d_model, double init_std);
-  // hidden (sequences * time, d_model) += the row of each token's position, which is its index in its sequence, plus
-  // the sequence's element of starts (sequences) i32, if there are any
-  void forward(Context& ctx, Tensor hidden, int64_t time, ConstTensor starts = {});
+  // hidden (sequences * time, d_model) += the row of each token's position. `begins`: TokenBatch::document_begins;
+  // `starts`: TokenBatch::starts.
+  void forward(Context& ctx, Tensor hidden, int64_t time, ConstTensor begins = {}, ConstTensor starts = {});
   int64_t positions() const { return table_.shape[0]; }
   void backward(Context& ctx, ConstTensor d_hidden);
 

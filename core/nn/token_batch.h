@@ -26,6 +26,9 @@ struct TokenBatch {
   // (sequences) i32: the number of tokens of each sequence, after which is padding, that takes no room from tokens;
   // none if all sequences are full.
   ConstTensor lengths{};
+  // (tokens) i32 each, or none where each sequence is one document: where in its sequence a token's document begins and
+  // ends. A token attends to its own document alone, and positions begin at 0 there.
+  ConstTensor document_begins{}, document_ends{};
   std::span<const int32_t> host_lengths{};  // `lengths` in host memory
   int64_t unscored = 0;                     // number of targets that are kIgnoreTarget
   ConstTensor features{};                   // (patches, features) wide, for images

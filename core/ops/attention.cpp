@@ -15,6 +15,8 @@ static int64_t check(ConstTensor qkv, ConstTensor out, ConstTensor logsumexp, co
   MOE_CHECK_SHAPE(qkv, {tokens, layout.width()});
   MOE_CHECK_SHAPE(out, {tokens, layout.heads * layout.d_head});
   MOE_CHECK_SHAPE(logsumexp, {tokens, layout.heads});
+  MOE_CHECK((layout.begins == nullptr) == (layout.ends == nullptr) && (layout.causal || layout.begins == nullptr),
+            "documents need their begins and their ends, and causal attention");
   MOE_CHECK(dropout.rate < 1, "attention dropout must be below 1, but is {}", dropout.rate);
   return tokens / layout.time;
 }

@@ -10,7 +10,7 @@ namespace moe {
 
 // qkv (tokens, layout.width()) -> out (tokens, heads * d_head), logsumexp (tokens, heads) of the scaled scores.
 // tokens is a multiple of layout.time; token i of sequence s attends to tokens [0, layout.visible(i, layout.length(s)))
-// of it. Backward must get the same dropout as forward.
+// of it, from the first token of its document on. Backward must get the same dropout as forward.
 void attention_forward(Context& ctx, Tensor out, Tensor logsumexp, ConstTensor qkv, const AttentionLayout& layout,
                        const AttentionDropout& dropout = {});
 // d_out like out -> d_qkv like qkv, overwritten

@@ -20,14 +20,16 @@ void embedding_forward(Context& ctx, Tensor y, ConstTensor table, ConstTensor id
   });
 }
 
-void position_ids(Context& ctx, Tensor ids, int64_t time, ConstTensor starts) {
+void position_ids(Context& ctx, Tensor ids, int64_t time, ConstTensor begins, ConstTensor starts) {
   MOE_CHECK_DTYPE(ids, DType::i32);
+  if (begins) MOE_CHECK_SHAPE(begins, {ids.size()});
   if (starts) MOE_CHECK_SHAPE(starts, {ids.size() / time});
-  if (on_cuda(ctx)) return cuda::position_ids(ctx, ids, time, starts);
+  if (on_cuda(ctx)) return cuda::position_ids(ctx, ids, time, begins, starts);
   if (ctx.planning) return;
-  const int32_t* const start = starts ? starts.as<int32_t>() : nullptr;
-  for (int64_t t = 0; t < ids.size(); ++t)
-    ids.as<int32_t>()[t] = static_cast<int32_t>(t % time) + (start ? start[t / time] : 0);
+  for (int64_t t = 0; t < ids.size(); ++t) {
+    ids.as<int32_t>()[t] = static_cast<int32_t>(t % time) - (begins ? begins.as<int32_t>()[t] : 0) +
+                           (starts ? starts.as<int32_t>()[t / time] : 0);
+  }
 }
 
 void embedding_backward(Context& ctx, Tensor d_table, ConstTensor d_y, ConstTensor ids) {

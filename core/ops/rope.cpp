@@ -41,8 +41,9 @@ static void rotate(Context& ctx, Tensor qkv, const AttentionLayout& layout, cons
       }
 #pragma omp for schedule(static)
       for (int64_t t = 0; t < tokens; ++t) {
-        const T* c = cosines + t % positions * half;
-        const T* s = sines + t % positions * half;
+        const int64_t row = start ? t : layout.position(t);
+        const T* c = cosines + row * half;
+        const T* s = sines + row * half;
         for (int64_t head = 0; head < layout.heads + layout.kv_heads; ++head) {
           T* x = rows + t * layout.width() + head * layout.d_head;
 #pragma omp simd

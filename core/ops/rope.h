@@ -8,8 +8,8 @@
 
 namespace moe {
 
-// qkv (tokens, layout.width()), in place. The position of a token is its index in its sequence, plus the sequence's
-// element of starts (sequences) i32, if there are any.
+// qkv (tokens, layout.width()), in place. The position of a token is its index in its document, which is its
+// sequence unless the layout divides that; with starts (sequences) i32, for whole sequences, it is that much later.
 void rope_forward(Context& ctx, Tensor qkv, const AttentionLayout& layout, const RopeFrequencies& frequencies,
                   ConstTensor starts = {});
 // Applies the inverse rotation to d_qkv, in place.

@@ -192,6 +192,7 @@ Json to_json(const TrainRecord& r, const Model& model) {
                {metric_keys::kLearningRate, r.last.learning_rate},
                {metric_keys::kMilliseconds, r.milliseconds},
                {metric_keys::kTokensPerSecond, r.tokens_per_second}});
+  if (!r.sources.empty()) json[metric_keys::kSources] = r.sources;
   if (!r.curriculum.empty()) json[metric_keys::kCurriculum] = r.curriculum;
   for (const auto& [key, value] : r.scheduled) json[metric_keys::kScheduled][key] = value;
   if (model.moe_layers().empty()) return json;

@@ -26,6 +26,7 @@ struct TrainRecord {
   double milliseconds = 0;  // mean per step, without evaluations and checkpoints
   double tokens_per_second = 0;
   double seconds_left = 0;
+  Json sources{};                                           // by corpus of a mixture: loss and share of the samples
   Json curriculum{};                                        // Curriculum::record()
   std::vector<std::pair<std::string, double>> scheduled{};  // ScheduledQuantities::at() of the latest step
 };

@@ -19,6 +19,8 @@ LocalBatch LocalBatch::of(const Batch& batch, int64_t first_sequence, int64_t gl
           .weights = {},
           .labels = batch.labels,
           .lengths = batch.lengths,
+          .document_begins = batch.document_begins,
+          .document_ends = batch.document_ends,
           .features = batch.features,
           .patch_features = batch.patch_features};
 }
@@ -69,6 +71,10 @@ TokenBatch to_device(Context& ctx, const LocalBatch& batch, Share part, int64_t 
   if (!batch.lengths.empty()) {
     result.host_lengths = of_part(batch.lengths, 1);
     result.lengths = ids(batch.lengths, 1);
+  }
+  if (!batch.document_begins.empty()) {
+    result.document_begins = ids(batch.document_begins, batch.time);
+    result.document_ends = ids(batch.document_ends, batch.time);
   }
   if (batch.patch_features > 0) {
     const int64_t each = batch.sequences > 0 ? std::ssize(batch.features) / batch.sequences : 0;

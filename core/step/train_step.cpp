@@ -99,7 +99,7 @@ void TrainStep::clear_sums(const LocalBatch& batch) {
   std::fill(model.sums().begin(), model.sums().end(), 0.0);
   std::fill(model.loss_sums().begin(), model.loss_sums().end(), 0.0);
   signals_.clear();
-  if (measured_signals(config_.curriculum).any()) {
+  if (measured_signals(config_).any()) {
     signals_.resize(static_cast<size_t>(batch.global_sequences) * kNumMeasuredSignals);
   }
 }
@@ -108,7 +108,9 @@ void TrainStep::add_micro_batch(const LocalBatch& batch, int64_t index, Totals& 
   Context& ctx = state_.ctx;
   Model& model = *state_.model;
   const int64_t predictions = model.predictions_per_sample(batch.time);
-  const double gradient_scale = 1.0 / static_cast<double>(batch.global_sequences * predictions);
+  // Of a text each scored token is a prediction.
+  const int64_t all = predictions == batch.time ? tokens_of(batch) : batch.global_sequences * predictions;
+  const double gradient_scale = 1.0 / static_cast<double>(std::max<int64_t>(all, 1));
   const TokenBatch micro = micro_batch(batch, index);
   const auto start = Clock::now();
   {
@@ -174,8 +176,10 @@ StepOutcome TrainStep::accumulate(const LocalBatch& batch, int64_t update, int s
   StepOutcome outcome;
   const auto updating = Clock::now();
   const auto all = static_cast<double>(tokens_of(batch));
-  const int64_t predictions = batch.global_sequences * model.predictions_per_sample(batch.time);
-  outcome.tokens = totals.predictions * all / static_cast<double>(predictions);
+  const int64_t per_sample = model.predictions_per_sample(batch.time);
+  outcome.tokens = per_sample == batch.time
+                       ? totals.predictions
+                       : totals.predictions * all / static_cast<double>(batch.global_sequences * per_sample);
   outcome.accuracy = totals.correct / std::max(totals.predictions, 1.0);
   outcome.loss = totals.losses / std::max(totals.predictions, 1.0);
   for (const MoELayer* layer : model.moe_layers()) outcome.auxiliary += layer->auxiliary_loss();

@@ -11,6 +11,7 @@
 #include "core/tensor/copy.h"
 #include "core/tensor/device.h"
 #include "data/curriculum/curriculum.h"
+#include "data/document_windows.h"
 
 namespace moe {
 
@@ -36,7 +37,7 @@ static std::unique_ptr<Model> make_model(ParameterStore& parameters, const State
                    .sample = s.sample,
                    .groups = s.groups,
                    .run = s.run,
-                   .signals = s.trains ? measured_signals(s.config.curriculum) : SampleSignalSet{},
+                   .signals = s.trains ? measured_signals(s.config) : SampleSignalSet{},
                    .label_smoothing = s.config.train.label_smoothing,
                    .trains = s.trains,
                    .overlap = s.config.parallel.overlap,
@@ -82,8 +83,15 @@ TokenBatch planned_batch(Context& ctx, const StateSetup& s, const Model& model, 
     batch.weights = host(Shape{batch.sequences * model.predictions_per_sample(batch.time)}, wide(ctx.dtype));
   }
   if (s.sample.classes > 0) batch.labels = host(sequences, DType::i32);
-  // A window of a text may only end early at evaluation.
-  if (s.sample.vocab > 0 && (s.sample.classes > 0 || !ctx.training)) batch.lengths = host(sequences, DType::i32);
+  const bool is_text = s.sample.vocab > 0 && s.sample.classes == 0;
+  const DocumentMode documents = is_text ? document_mode(s.config.data.documents) : DocumentMode::joined;
+  // A window of a text ends early at evaluation, or with its document.
+  if (s.sample.vocab > 0 && (!is_text || !ctx.training || documents == DocumentMode::fit))
+    batch.lengths = host(sequences, DType::i32);
+  if (documents == DocumentMode::separate) {
+    batch.document_begins = host(tokens, DType::i32);
+    batch.document_ends = host(tokens, DType::i32);
+  }
   if (s.sample.features > 0) {
     batch.features = host(Shape{batch.sequences * s.sample.patches, s.sample.features}, wide(ctx.dtype));
   }

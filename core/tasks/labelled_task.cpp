@@ -6,6 +6,10 @@ void LabelledTask::check(const TrainConfig& config) const {
   if (config.sample.every.amount > 0) {
     raise<UsageError>("{}: a classifier does not generate text", config.sample.where("every"));
   }
+  if (config.data.documents != "joined") {
+    raise<UsageError>("{}: labelled samples are independent of one another; use joined",
+                      config.data.where("documents"));
+  }
   if (config.evaluate.stride > 0) {
     raise<UsageError>("{}: labelled samples have no windows", config.evaluate.where("stride"));
   }

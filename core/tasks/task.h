@@ -2,6 +2,8 @@
 // reports depend on texts and images only through this interface.
 #pragma once
 #include <functional>
+#include <span>
+#include <string>
 #include <string_view>
 
 #include "core/base/json.h"
@@ -39,6 +41,12 @@ class Task {
   // Includes the length `time`.
   virtual SampleShape shape() const = 0;
   virtual int64_t num_samples() const = 0;  // of the training split
+  // The corpora of a mixture (data.mixture), whose samples are numbered one after the other; empty without one.
+  struct Source {
+    std::string name;
+    int64_t samples = 0;
+  };
+  virtual std::span<const Source> sources() const { return {}; }
   virtual Json identity() const = 0;        // must be the same when a run is resumed
   virtual Json samples() const = 0;         // identifies the samples of a difficulty store
   virtual Json description() const = 0;     // the properties of its samples that a trained model needs

@@ -1,17 +1,22 @@
 #include "core/tasks/text_task.h"
 
 #include <algorithm>
+#include <cstddef>
 #include <functional>
+#include <memory>
+#include <utility>
 
+#include "core/base/integer.h"
 #include "core/base/json.h"
 #include "core/base/units.h"
 #include "core/evaluate/measure_causality.h"
 #include "core/generate/generate.h"
 #include "core/tasks/open_corpus.h"
+#include "core/tasks/text_samples.h"
 #include "data/content_hash.h"
+#include "data/document_windows.h"
 #include "data/evaluation_streams.h"
 #include "data/evaluation_windows.h"
-#include "data/sampler.h"
 
 namespace moe {
 namespace {
@@ -30,20 +35,58 @@ std::vector<int32_t> sample_prompt(const TrainConfig& config, const Corpus& corp
   return prompt;
 }
 
+// A further corpus of a mixture. Pointers keep its splits where the samples refer to them.
+struct MixedCorpus {
+  std::unique_ptr<Corpus> corpus;
+  TextSamples samples;
+};
+
+std::vector<MixedCorpus> open_mixture(const TrainConfig& config, const Tokenizer& tokenizer) {
+  std::vector<MixedCorpus> all;
+  for (const std::string& path : config.data.mixture.with) {
+    DataConfig data = config.data;
+    data.use(path);
+    auto corpus = std::make_unique<Corpus>(open_corpus(data, tokenizer));
+    const Split& train = corpus->split("train");
+    all.push_back({std::move(corpus), TextSamples(train, config)});
+  }
+  return all;
+}
+
 class TextTask : public Task {
  public:
   TextTask(const TrainConfig& config, Corpus corpus)
       : config_(config),
         corpus_(std::move(corpus)),
         train_(corpus_.split("train")),
-        windows_(
-            {train_.num_tokens(), config.data.sequence, config.train.batch, static_cast<uint64_t>(config.data_seed())}),
+        documents_(document_mode(config.data.documents)),
+        samples_(train_, config),
+        others_(open_mixture(config, corpus_.tokenizer())),
         prompt_(sample_prompt(config, corpus_)),
         bytes_per_token_(train_.bytes_per_token()),
         spelling_bits_(spelling_bits(train_.unknown().value_or(UnknownText{})) /
-                       static_cast<double>(std::max<int64_t>(train_.num_tokens(), 1))) {}
+                       static_cast<double>(std::max<int64_t>(train_.num_tokens(), 1))) {
+    if (others_.empty()) return;
+    sources_.push_back({corpus_.name(), samples_.size()});
+    for (const MixedCorpus& other : others_) sources_.push_back({other.corpus->name(), other.samples.size()});
+    for (size_t i = 0; i < sources_.size(); ++i) {
+      // Corpora of one name are told apart by their number.
+      const auto same = [&](const Source& source) { return source.name == sources_[i].name; };
+      if (std::count_if(sources_.begin(), sources_.begin() + static_cast<std::ptrdiff_t>(i), same) > 0)
+        sources_[i].name += "-" + std::to_string(i);
+    }
+  }
 
-  void check(const TrainConfig& config) const override { refuse_augmentation(config.data); }
+  void check(const TrainConfig& config) const override {
+    refuse_augmentation(config.data);
+    check_mixture(config);
+    if (documents_ == DocumentMode::joined) return;
+    const bool reads_on = config.curriculum.sampler.kind() == "contiguous";
+    if (config.model.attention.memory == 0 && !reads_on) return;
+    raise<UsageError>("{}: {} divides the text into documents, while {} reads on from one to the next; use joined",
+                      config.data.where("documents"), config.data.documents,
+                      reads_on ? "curriculum.sampler: contiguous" : "model.attention.memory");
+  }
 
   std::string data_name() const override { return corpus_.name(); }
   SampleShape shape() const override {
@@ -51,36 +94,71 @@ class TextTask : public Task {
     shape.time = config_.data.sequence;
     return shape;
   }
-  int64_t num_samples() const override { return windows_.num_windows(); }
+  int64_t num_samples() const override {
+    int64_t samples = samples_.size();
+    for (const MixedCorpus& other : others_) samples += other.samples.size();
+    return samples;
+  }
+  std::span<const Source> sources() const override { return sources_; }
   Json identity() const override {
-    return {{"data", format_hash(train_.content_hash())}, {"vocab", corpus_.vocab_size()}};
+    return described({{"data", format_hash(train_.content_hash())}, {"vocab", corpus_.vocab_size()}});
   }
   Json samples() const override {
-    return {{"data", format_hash(train_.content_hash())},
-            {"sequence", config_.data.sequence},
-            {"samples", windows_.num_windows()}};
+    return described({{"data", format_hash(train_.content_hash())},
+                      {"sequence", config_.data.sequence},
+                      {"samples", num_samples()}});
   }
   Json description() const override { return corpus_.tokenizer().to_json(); }
   std::string summary() const override {
     const std::string unknown = unknown_in_words(corpus_.unknown_shares());
-    return fmt::format("{} | {} training tokens, vocabulary {} ({}){}", corpus_.name(),
-                       format_count(static_cast<double>(train_.num_tokens())), corpus_.vocab_size(),
+    std::string mixture;
+    for (const MixedCorpus& other : others_) {
+      mixture += fmt::format(" + {} {}", other.corpus->name(),
+                             format_count(static_cast<double>(other.samples.split().num_tokens())));
+    }
+    return fmt::format("{} | {} training tokens{}, vocabulary {} ({}){}", corpus_.name(),
+                       format_count(static_cast<double>(train_.num_tokens())), mixture, corpus_.vocab_size(),
                        corpus_.tokenizer().name(), unknown.empty() ? "" : " | " + unknown);
   }
   std::vector<std::string> doubts() const override { return corpus_.doubts(); }
   int64_t memory_bytes() const override { return corpus_.memory_bytes(); }
   SampleView view(int64_t sample) const override {
-    std::vector<int32_t> tokens(static_cast<size_t>(config_.data.sequence));
-    train_.read(windows_.window_start(0, sample), config_.data.sequence, tokens.data());
+    const auto [samples, visit, source] = located({sample, 0});
+    const Window window = samples->window(visit);
+    std::vector<int32_t> tokens(static_cast<size_t>(window.tokens));
+    samples->split().read(window.start, window.tokens, tokens.data());
     return {corpus_.tokenizer().decode(tokens)};
   }
 
-  void load(std::span<const SampleVisit> visits, int64_t time, Batch& batch) const override {
-    starts_.resize(visits.size());
-    for (size_t i = 0; i < visits.size(); ++i) {
-      starts_[i] = windows_.window_start(visits[i].epoch, visits[i].sample);
+  SampleExtent extent(std::span<const SampleVisit> visits) const override {
+    SampleExtent extent;
+    for (const SampleVisit& visit : visits) {
+      const auto [samples, own, source] = located(visit);
+      const Window window = samples->window(own);
+      extent.time = std::max(extent.time, window.tokens);
+      extent.tokens += samples->predictions(window);
     }
-    moe::load(train_, starts_, time, batch);
+    return extent;
+  }
+  // Of a mixture by the weights with which it begins.
+  double tokens_per_sample() const override {
+    const std::vector<double>& weights = config_.data.mixture.weights;
+    double tokens = 0, all = 0;
+    for (size_t i = 0; i <= others_.size(); ++i) {
+      const TextSamples& samples = i == 0 ? samples_ : others_[i - 1].samples;
+      const double weight = i < weights.size() ? weights[i] : static_cast<double>(samples.size());
+      tokens += weight * samples.predictions_per_sample();
+      all += weight;
+    }
+    return all > 0 ? tokens / all : samples_.predictions_per_sample();
+  }
+  void load(std::span<const SampleVisit> visits, int64_t time, Batch& batch) const override {
+    load_rows(std::ssize(visits), time, batch, documents_ == DocumentMode::separate, [&](int64_t i) {
+      const auto [samples, visit, source] = located(visits[as_index(i)]);
+      load_window(samples->split(), samples->window(visit), i, batch);
+      if (!others_.empty()) batch.domains[as_index(i)] = source;
+    });
+    for (size_t i = 0; i < visits.size(); ++i) batch.sample_ids[i] = visits[i].sample;
   }
   NamedFigures training_figures(double loss, const StepOutcome&) const override {
     return {{"bpc", bits_per_character(loss, bytes_per_token_, spelling_bits_)}};
@@ -97,7 +175,10 @@ class TextTask : public Task {
     return GeneratedText{corpus_.tokenizer().decode(prompt_), corpus_.tokenizer().decode(text)};
   }
 
-  bool has_split(std::string_view split) const override { return corpus_.has_split(split); }
+  bool has_split(std::string_view split) const override {
+    const auto [corpus, name] = corpus_of(split);
+    return corpus->has_split(name);
+  }
   std::unique_ptr<EvaluationSet> evaluation_set(const std::string& split,
                                                 const EvaluationOptions& options) const override {
     const int64_t context = options.context > 0 ? options.context : config_.data.sequence;
@@ -113,31 +194,92 @@ class TextTask : public Task {
             "out the stride",
             options.stride, context);
       }
-      return std::make_unique<EvaluationStreams>(corpus_.split(split), context,
+      return std::make_unique<EvaluationStreams>(split_of(split), context,
                                                  options.streams > 0 ? options.streams : config_.evaluate.streams,
                                                  memory, options.tokens);
     }
     if (options.streams > 0) throw UsageError("streams need a model with a context memory (model.attention.memory)");
-    return std::make_unique<EvaluationWindows>(corpus_.split(split), context,
-                                               options.stride > 0 ? options.stride : context, options.tokens);
+    const int64_t stride = options.stride > 0 ? options.stride : context;
+    if (documents_ == DocumentMode::fit)
+      return std::make_unique<EvaluationDocuments>(split_of(split), context, stride, options.tokens);
+    return std::make_unique<EvaluationWindows>(split_of(split), context, stride, options.tokens, documents_);
   }
-  uint64_t content_hash(const std::string& split) const override { return corpus_.split(split).content_hash(); }
+  uint64_t content_hash(const std::string& split) const override { return split_of(split).content_hash(); }
   std::optional<double> entropy_rate() const override { return corpus_.entropy_rate(); }
   Causality measure_causality(TrainingState& state, const std::string& split,
                               const EvaluationOptions& options) const override {
     const int64_t context = options.context > 0 ? options.context : config_.data.sequence;
-    return moe::measure_causality(state, corpus_.split(split), context, options.sequences);
+    return moe::measure_causality(state, split_of(split), context, options.sequences);
   }
 
  private:
+  // Descriptions of one corpus with joined documents are those of earlier versions.
+  Json described(Json json) const {
+    if (documents_ != DocumentMode::joined) json["documents"] = std::string(name_of(documents_));
+    for (const MixedCorpus& other : others_) {
+      json["mixture"].push_back(format_hash(other.samples.split().content_hash()));
+    }
+    return json;
+  }
+  void check_mixture(const TrainConfig& config) const {
+    const MixtureConfig& mixture = config.data.mixture;
+    const size_t corpora = 1 + mixture.with.size();
+    for (const auto& [key, weights] : {std::pair<const char*, const std::vector<double>&>{"weights", mixture.weights},
+                                       {"final_weights", mixture.final_weights}}) {
+      if (weights.empty()) continue;
+      if (weights.size() != corpora) {
+        raise<UsageError>("{}: {} weights of {} corpora; give one for data.path and one for each of data.mixture.with",
+                          mixture.where(key), weights.size(), corpora);
+      }
+      double sum = 0;
+      for (const double weight : weights) {
+        if (!(weight >= 0)) raise<UsageError>("{}: a weight of {}; expected at least 0", mixture.where(key), weight);
+        sum += weight;
+      }
+      if (!(sum > 0)) raise<UsageError>("{}: all weights are 0", mixture.where(key));
+    }
+    if (others_.empty() || config.curriculum.sampler.kind() == "uniform") return;
+    raise<UsageError>("{}: a mixture of corpora draws its samples by their weights; use uniform",
+                      config.curriculum.where("sampler"));
+  }
+  // The samples of the corpus that a visit is to, the visit among them, and the corpus's number.
+  struct Located {
+    const TextSamples* samples;
+    SampleVisit visit;
+    int32_t source;
+  };
+  Located located(SampleVisit visit) const {
+    const TextSamples* samples = &samples_;
+    int32_t source = 0;
+    while (static_cast<size_t>(source) < others_.size() && visit.sample >= samples->size()) {
+      visit.sample -= samples->size();
+      samples = &others_[static_cast<size_t>(source++)].samples;
+    }
+    return {samples, visit, source};
+  }
+  // "validation" is data.path's split, "NAME/validation" that of a mixture's corpus.
+  std::pair<const Corpus*, std::string_view> corpus_of(std::string_view split) const {
+    for (size_t i = 1; i < sources_.size(); ++i) {
+      const std::string prefix = sources_[i].name + "/";
+      if (split.starts_with(prefix)) return {others_[i - 1].corpus.get(), split.substr(prefix.size())};
+    }
+    return {&corpus_, split};
+  }
+  const Split& split_of(std::string_view split) const {
+    const auto [corpus, name] = corpus_of(split);
+    return corpus->split(name);
+  }
+
   TrainConfig config_;
   Corpus corpus_;
   const Split& train_;
-  Sampler windows_;
+  DocumentMode documents_;
+  TextSamples samples_;
+  std::vector<MixedCorpus> others_;
+  std::vector<Source> sources_;
   std::vector<int32_t> prompt_;
   std::optional<double> bytes_per_token_;  // of the training text
   double spelling_bits_;                   // of its unknown text, per token
-  mutable std::vector<int64_t> starts_;    // buffer of load(), which allocates nothing after the first call
 };
 
 }  // namespace

@@ -39,6 +39,21 @@ bool Trainer::checkpoint_is_due() const {
   return due != 0;
 }
 
+// Adds up the losses of the latest batch by the corpora that its samples come from.
+void Trainer::observe_sources() {
+  const std::span<const Task::Source> sources = task_->sources();
+  if (sources.empty()) return;
+  run_.unlogged_sources.resize(sources.size());
+  const std::span<const double> values = train_step_->sample_signals();
+  for (size_t i = 0; i < batches_->visits().size(); ++i) {
+    int64_t sample = batches_->visits()[i].sample;
+    size_t source = 0;
+    while (sample >= sources[source].samples) sample -= sources[source++].samples;
+    run_.unlogged_sources[source].first += values[i * kNumMeasuredSignals + index_of(SampleSignal::loss)];
+    run_.unlogged_sources[source].second += 1;
+  }
+}
+
 // One update, and what follows from its results for the next one.
 StepOutcome Trainer::make_update() {
   const auto start = Clock::now();
@@ -55,6 +70,7 @@ StepOutcome Trainer::make_update() {
         run_.step + 1, outcome.loss, outcome.norm, saved_.value_or(0));
   }
   curriculum_->observe(run_.step, train_step_->sample_signals());
+  observe_sources();
   lifecycle_.observe(*state_->model);
   placement_.observe(*state_->model, groups_);
   ++run_.step;

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "comm/mpi_session.h"
+#include "core/base/progress_bar.h"
 #include "core/initialise/initialise_run.h"
 #include "core/lifecycle/expert_lifecycle.h"
 #include "core/lifecycle/expert_placement.h"
@@ -21,7 +22,6 @@
 #include "core/step/train_step.h"
 #include "core/train/best_evaluation.h"
 #include "core/train/collapse_alarm.h"
-#include "core/train/progress_bar.h"
 #include "core/train/stop_request.h"
 #include "core/train/training_batches.h"
 
@@ -87,6 +87,8 @@ class Trainer {
   std::optional<double> probe_loss(const std::function<bool()>& stop);
   ExitCode train();
   StepOutcome make_update();
+  void observe_sources();
+  Json sources_record() const;
   std::string progress_text(const StepOutcome& outcome) const;
   int run_evaluation();
   int show_sample();

@@ -14,6 +14,19 @@ void Trainer::record_divergence(int64_t step) {
   if (is_first()) records_->write(metric_keys::kDiverged, step, {});
 }
 
+// The mean losses of a mixture's corpora since the last record, and their shares of the samples.
+Json Trainer::sources_record() const {
+  Json json;
+  double all = 0;
+  for (const auto& [loss, samples] : run_.unlogged_sources) all += samples;
+  for (size_t i = 0; i < run_.unlogged_sources.size(); ++i) {
+    const auto& [loss, samples] = run_.unlogged_sources[i];
+    if (samples == 0) continue;
+    json[task_->sources()[i].name] = {{"loss", loss / samples}, {"share", samples / all}};
+  }
+  return json;
+}
+
 void Trainer::log_step(const StepOutcome& outcome) {
   TrainRecord record;
   record.step = run_.step;
@@ -27,6 +40,8 @@ void Trainer::log_step(const StepOutcome& outcome) {
   record.seconds_left = static_cast<double>(end_ - run_.step) * seconds_ / static_cast<double>(steps_);
   record.curriculum = curriculum_->record();
   record.scheduled = scheduled_->at(run_.step - 1);
+  record.sources = sources_record();
+  run_.unlogged_sources.clear();
   curriculum_->clear();
   run_.unlogged_loss = seconds_ = 0;
   run_.unlogged_steps = steps_ = 0;

@@ -232,7 +232,7 @@ void Trainer::prepare(bool starts) {
                                                                .run = length_,
                                                                .data = task_->samples()},
                                              starts ? find_difficulties(config_.curriculum) : "");
-  batches_.emplace(config_, *task_, *curriculum_, run_.draw_shift);
+  batches_.emplace(config_, *task_, *curriculum_, length_, run_.draw_shift);
 }
 
 // Builds the state at a checkpoint and reads it. Returns why the checkpoint is damaged, or nothing. Collective.

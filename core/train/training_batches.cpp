@@ -1,6 +1,47 @@
 #include "core/train/training_batches.h"
 
+#include <functional>
+#include <numeric>
+#include <utility>
+
+#include "core/schedule/scheduled.h"
+
 namespace moe {
+
+// Weights divided by their sum.
+static std::vector<double> shares_of(std::vector<double> weights) {
+  const double sum = std::accumulate(weights.begin(), weights.end(), 0.0);
+  for (double& weight : weights) weight /= sum;
+  return weights;
+}
+
+// The shares of data.mixture over the run, by default in proportion to the numbers of samples.
+static std::function<double(int64_t, int64_t)> mixture_weights(const MixtureConfig& config,
+                                                               const std::vector<int64_t>& samples,
+                                                               const RunLength& run) {
+  const Scheduled change = config.change.make(run);
+  const std::vector<double> begin =
+      shares_of(config.weights.empty() ? std::vector<double>(samples.begin(), samples.end()) : config.weights);
+  const std::vector<double> end = shares_of(config.final_weights);
+  return [=](int64_t step, int64_t corpus) {
+    const auto k = static_cast<size_t>(corpus);
+    if (end.empty()) return begin[k];
+    const double moved = change.at(static_cast<uint64_t>(step));
+    return (1 - moved) * begin[k] + moved * end[k];
+  };
+}
+
+TrainingBatches::TrainingBatches(const TrainConfig& config, const Task& task, Curriculum& curriculum,
+                                 const RunLength& run, int64_t shift)
+    : config_(config), task_(task), curriculum_(curriculum), shift_(shift) {
+  if (task.sources().empty()) return;
+  MixtureSetup setup;
+  setup.batch = config.train.batch;
+  setup.seed = static_cast<uint64_t>(config.data_seed());
+  for (const Task::Source& source : task.sources()) setup.samples.push_back(source.samples);
+  setup.weight = mixture_weights(config.data.mixture, setup.samples, run);
+  mixture_.emplace(std::move(setup));
+}
 
 LocalBatch TrainingBatches::draw(int64_t step, const Communicator& world) {
   visits_.resize(static_cast<size_t>(config_.train.batch));
@@ -13,6 +54,7 @@ LocalBatch TrainingBatches::draw(int64_t step, const Communicator& world) {
     visits_[i] = {drawn[i].sample, place ? place->pass : draw / task_.num_samples()};
     if (weighted) weights_[i] = drawn[i].weight;
   }
+  if (mixture_) mixture_->draw(step + shift_, visits_);
   const Share mine = share_of(config_.train.batch, world.size(), world.rank());
   const SampleExtent extent = task_.extent(visits_);
   time_ = extent.time;

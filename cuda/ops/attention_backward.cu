@@ -50,8 +50,16 @@ __global__ void __launch_bounds__(kThreads, 2)
   const AttentionLayout& l = p.layout;
   const int64_t kv_head = blockIdx.x % l.kv_heads, batch = blockIdx.x / l.kv_heads, token = batch * l.time;
   const int tile = static_cast<int>(blockIdx.y), first = tile * kRows;
-  const int first_tile = kCausal ? tile : 0, tiles = static_cast<int>(gridDim.y) - first_tile;  // tiles of queries
   const int time = static_cast<int>(l.time), lane = lane_index(), warp_row = warp_index() * 16;
+  // Tiles of queries. The last key has the last end.
+  const int end = static_cast<int>(l.document_end(token + min(first + kRows, time) - 1));
+  const int first_tile = kCausal ? tile : 0, tiles = (end + kRows - 1) / kRows - first_tile;
+  int own_end[2];  // the end of the queries that attend to each of the thread's two keys
+#pragma unroll
+  for (int h = 0; h < 2; ++h) {
+    const int key = min(first + warp_row + accumulator_row(lane, 2 * h), time - 1);
+    own_end[h] = static_cast<int>(l.document_end(token + key));
+  }
   const int group = static_cast<int>(l.heads / l.kv_heads), length = static_cast<int>(l.length(batch));
   const T* sequence = qkv + token * l.width();
   const int64_t key_column = l.key_column() + kv_head * l.d_head, value_column = l.value_column() + kv_head * l.d_head;
@@ -98,7 +106,9 @@ __global__ void __launch_bounds__(kThreads, 2)
       for (int e = 0; e < 4; ++e) {
         const int query = 8 * b + accumulator_column(lane, e), key = warp_row + accumulator_row(lane, e);
         float& probability = scores[0][b][e];
-        const bool hidden = kCausal ? diagonal && key > query : first + key >= length;
+        const bool hidden =
+            kCausal ? (diagonal && key > query) || query >= own_end[e / 2] - (first_tile + step % tiles) * kRows
+                    : first + key >= length;
         probability = ex2_approx(hidden ? -INFINITY : probability * scale - shared.logsumexp[stage][query]);
         if (kDrops) {
           const float factor = is_kept(kept, b, e) ? p.mask.keep : 0.0f;
@@ -140,31 +150,34 @@ __global__ void __launch_bounds__(kThreads, 2)
   const int length = static_cast<int>(l.length(batch));
   const int last = kCausal ? tile : (length - 1) / kRows;  // the last tile of keys, the only one that is partly masked
   const int time = static_cast<int>(l.time), lane = lane_index(), warp_row = warp_index() * 16;
+  const int begin = static_cast<int>(l.document_begin(token + first)) / kRows;  // the first tile of keys
   const T* sequence = qkv + token * l.width();
   const T* keys = sequence + l.key_column() + p.key_head(head) * l.d_head;
   const T* values = sequence + l.value_column() + p.key_head(head) * l.d_head;
   const auto load = [&](int j) {
-    const int64_t begin = int64_t{j} * kRows;
-    load_rows<kD>(shared.tiles[j % kStages].keys, keys + begin * l.width(), p.width, time - j * kRows, p);
-    load_rows<kD>(shared.tiles[j % kStages].values, values + begin * l.width(), p.width, time - j * kRows, p);
+    const int64_t row = int64_t{j} * kRows;
+    load_rows<kD>(shared.tiles[j % kStages].keys, keys + row * l.width(), p.width, time - j * kRows, p);
+    load_rows<kD>(shared.tiles[j % kStages].values, values + row * l.width(), p.width, time - j * kRows, p);
     cp_async_commit_group();
   };
 
   load_rows<kD>(shared.queries, sequence + first * l.width() + head * l.d_head, p.width, time - first, p);
   load_rows<kD>(shared.d_out, d_out + ((token + first) * l.heads + head) * l.d_head,
                 static_cast<int>(l.heads * l.d_head), time - first, p);
-  load(0);
+  load(begin);
   float lse[2], query_delta[2];
+  int own_begin[2];  // the first key that each of the thread's two queries attends to
 #pragma unroll
   for (int h = 0; h < 2; ++h) {
     const int row = warp_row + accumulator_row(lane, 2 * h);
     const int64_t at = (token + first + row) * l.heads + head;
     lse[h] = first + row < time ? logsumexp[at] * kLog2e : INFINITY;
     query_delta[h] = first + row < time ? delta[at] : 0.0f;
+    own_begin[h] = static_cast<int>(l.document_begin(token + min(first + row, time - 1)));
   }
   const float scale = p.scale * kLog2e;
   float d_queries[kD / 8][4] = {};
-  for (int j = 0; j <= last; ++j) {
+  for (int j = begin; j <= last; ++j) {
     cp_async_wait_group<0>();
     __syncthreads();
     if (kStages == 2 && j < last) load(j + 1);
@@ -182,7 +195,8 @@ __global__ void __launch_bounds__(kThreads, 2)
       for (int e = 0; e < 4; ++e) {
         const int column = 8 * b + accumulator_column(lane, e);
         const bool visible =
-            j < last || column < (kCausal ? warp_row + accumulator_row(lane, e) + 1 : length - j * kRows);
+            (j < last || column < (kCausal ? warp_row + accumulator_row(lane, e) + 1 : length - j * kRows)) &&
+            (!kCausal || column >= own_begin[e / 2] - j * kRows);
         const float probability = visible ? ex2_approx(scores[0][b][e] * scale - lse[e / 2]) : 0.0f;
         if (kDrops) d_scores[0][b][e] *= is_kept(kept, b, e) ? p.mask.keep : 0.0f;
         d_scores[0][b][e] = probability * (d_scores[0][b][e] - query_delta[e / 2]);

@@ -20,8 +20,9 @@ static constexpr int kRows = 64;  // rows of a streamed tile
 
 struct Backward {
   TensorMap qkv, d_out, d_qkv;
-  const float* logsumexp;  // (sequences, heads, padded): LSE in powers of two; infinity past the end
-  const float* delta;      // the same shape; 0 past the end
+  const float* logsumexp;        // (sequences, heads, padded): LSE in powers of two; infinity past the end
+  const float* delta;            // the same shape; 0 past the end
+  const int32_t *begins, *ends;  // those of AttentionLayout, or null
   int time, padded, heads, kv_heads;
   float scale;
 
@@ -29,6 +30,13 @@ struct Backward {
   // The places of key/value head `kv_head` among all heads of qkv.
   __device__ int key_head(int kv_head) const { return heads + kv_head; }
   __device__ int value_head(int kv_head) const { return heads + kv_heads + kv_head; }
+  // The first key that a query attends to, and the end of the queries that attend to a key.
+  __device__ int first_key(int sequence, int query) const {
+    return begins == nullptr ? 0 : begins[int64_t{sequence} * time + min(query, time - 1)];
+  }
+  __device__ int end_query(int sequence, int key) const {
+    return ends == nullptr ? time : ends[int64_t{sequence} * time + min(key, time - 1)];
+  }
   // The index of a query in logsumexp and delta.
   __device__ int64_t query_at(int sequence, int head, int row) const {
     return (int64_t{sequence} * heads + head) * padded + row;
@@ -172,7 +180,8 @@ static __device__ KeysTile keys_tile(const Backward& p) {
   tile.kv_head = static_cast<int>(blockIdx.x) % p.kv_heads;
   tile.sequence = static_cast<int>(blockIdx.x) / p.kv_heads;
   tile.begin = kCausal ? tile.first / kRows : 0;
-  tile.tiles = (p.time + kRows - 1) / kRows - tile.begin;
+  const int end = p.end_query(tile.sequence, tile.first + kAttentionRows - 1);  // the last key has the last end
+  tile.tiles = (end + kRows - 1) / kRows - tile.begin;
   tile.steps = tile.tiles * p.group();
   return tile;
 }
@@ -201,6 +210,9 @@ static __device__ void add_key_gradients(float (&d_keys)[kD / 8][4], float (&d_v
                                          KeysShared<kD>& shared, const Backward& p, const KeysTile& tile, int group,
                                          int key) {
   const int lane = lane_index(), end_key = tile.first + (group + 1) * kGroupRows;
+  int own_end[2];  // the end of the queries that attend to each of the thread's two keys
+#pragma unroll
+  for (int h = 0; h < 2; ++h) own_end[h] = p.end_query(tile.sequence, key + accumulator_row(lane, 2 * h));
   const float scale = p.scale * kLog2e;
   RingPlace<KeysShared<kD>::kStages> place;
   mbarrier_wait_parity(shared.kept_full, 0);
@@ -214,10 +226,13 @@ static __device__ void add_key_gradients(float (&d_keys)[kD / 8][4], float (&d_v
     multiply_pair<kD>(scores, shared.keys[group], queries, d_scores, shared.values[group], d_out);
     // Whether a key comes after a query. (Keys past the end may have any values, because they are not stored; for
     // queries past the end LSE is infinite.)
-    const bool partial = kCausal && end_key > first_query;
+    const bool partial = kCausal && (end_key > first_query || p.ends != nullptr);
     to_probabilities(
         scores, scale,
-        [&](int b, int e) { return !partial || key + accumulator_row(lane, e) <= first_query + column(b, e); },
+        [&](int b, int e) {
+          const int query = first_query + column(b, e);
+          return !partial || (key + accumulator_row(lane, e) <= query && query < own_end[e / 2]);
+        },
         [&](int b, int e) { return shared.logsumexp[place.stage][column(b, e)]; });
     to_operand(left_probabilities, scores);
     wgmma_wait_group<0>();
@@ -255,9 +270,11 @@ __global__ void __launch_bounds__(kThreads, 1) attention_backward_keys_sm90_kern
 
 // ---- dQ ------------------------------------------------------------------------------------------------------------
 
-// The work of a block: 128 queries of a head from `first` on. It loops over the first `tiles` tiles of keys.
+// The work of a block: 128 queries of a head from `first` on. It loops over `tiles` tiles of keys from tile `begin` on.
 struct QueriesTile {
-  int first, head, sequence, tiles;
+  int first, head, sequence, begin, tiles;
+
+  __device__ int first_key(int step) const { return (begin + step) * kRows; }
 };
 
 // The last queries have the most keys, so they come first.
@@ -268,7 +285,8 @@ static __device__ QueriesTile queries_tile(const Backward& p) {
   tile.first = static_cast<int>(gridDim.y - 1 - blockIdx.y) * kAttentionRows;
   tile.head = static_cast<int>(blockIdx.x) % p.heads;
   tile.sequence = static_cast<int>(blockIdx.x) / p.heads;
-  tile.tiles = kCausal ? min(all, (tile.first + kAttentionRows) / kRows) : all;
+  tile.begin = p.first_key(tile.sequence, tile.first) / kRows;
+  tile.tiles = (kCausal ? min(all, (tile.first + kAttentionRows) / kRows) : all) - tile.begin;
   return tile;
 }
 
@@ -282,8 +300,9 @@ static __device__ void copy_tiles(QueriesShared<kD>& shared, const Backward& p, 
   RingPlace<QueriesShared<kD>::kStages> place;
   for (int step = 0; step < tile.tiles; ++step, place.advance()) {
     uint64_t& full = shared.ring.fill(place, 2 * 2 * kRows * kD);
-    load_head<kRows, kD>(shared.tiles[place.stage].keys, p.qkv, full, key_head, step * kRows, tile.sequence);
-    load_head<kRows, kD>(shared.tiles[place.stage].values, p.qkv, full, value_head, step * kRows, tile.sequence);
+    load_head<kRows, kD>(shared.tiles[place.stage].keys, p.qkv, full, key_head, tile.first_key(step), tile.sequence);
+    load_head<kRows, kD>(shared.tiles[place.stage].values, p.qkv, full, value_head, tile.first_key(step),
+                         tile.sequence);
   }
 }
 
@@ -293,29 +312,32 @@ static __device__ void add_query_gradients(float (&d_queries)[kD / 8][4], Querie
                                            const QueriesTile& tile, int group, int query) {
   const int lane = lane_index(), first_query = tile.first + group * kGroupRows;
   float logsumexp[2], delta[2];
+  int own_begin[2];  // the first key that each of the thread's two queries attends to
 #pragma unroll
   for (int h = 0; h < 2; ++h) {
     const int64_t at = p.query_at(tile.sequence, tile.head, query + accumulator_row(lane, 2 * h));
     logsumexp[h] = p.logsumexp[at];
     delta[h] = p.delta[at];
+    own_begin[h] = p.first_key(tile.sequence, query + accumulator_row(lane, 2 * h));
   }
   const float scale = p.scale * kLog2e;
   RingPlace<QueriesShared<kD>::kStages> place;
   mbarrier_wait_parity(shared.kept_full, 0);
   for (int step = 0; step < tile.tiles; ++step) {
-    const int first_key = step * kRows;
+    const int first_key = tile.first_key(step);
     const BFloat16 *keys = shared.tiles[place.stage].keys, *values = shared.tiles[place.stage].values;
     float scores[kRows / 8][4], d_scores[kRows / 8][4];
     uint32_t left_d_scores[kRows / 16][4];
     shared.ring.wait(place);
     multiply_pair<kD>(scores, shared.queries[group], keys, d_scores, shared.d_out[group], values);
     // Whether a key comes after a query, or is past the end.
-    const bool partial = first_key + kRows > (kCausal ? first_query : p.time);
+    const bool partial = first_key + kRows > (kCausal ? first_query : p.time) || p.begins != nullptr;
     to_probabilities(
         scores, scale,
         [&](int b, int e) {
           const int key = first_key + 8 * b + accumulator_column(lane, e);
-          return !partial || (kCausal ? key <= query + accumulator_row(lane, e) : key < p.time);
+          return !partial ||
+                 (kCausal ? key <= query + accumulator_row(lane, e) && key >= own_begin[e / 2] : key < p.time);
         },
         [&](int, int e) { return logsumexp[e / 2]; });
     wgmma_wait_group<0>();
@@ -363,6 +385,8 @@ void attention_backward(Context& ctx, Tensor d_qkv, ConstTensor d_out, ConstTens
     p.d_out = map_of_heads(d_out.data, layout.heads, tokens, layout, kRows);
     p.d_qkv = map_of_heads(d_qkv.data, all_heads, tokens, layout, kStoredRows);
     p.logsumexp = rows;
+    p.begins = layout.begins;
+    p.ends = layout.ends;
     p.delta = rows + all;
     p.time = static_cast<int>(layout.time);
     p.padded = static_cast<int>(padded);

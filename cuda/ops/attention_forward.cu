@@ -29,6 +29,14 @@ __global__ void __launch_bounds__(kThreads, 2)
   const int length = static_cast<int>(l.length(batch));
   const int last = kCausal ? tile : (length - 1) / kRows;  // the last tile of keys, the only one that is partly masked
   const int time = static_cast<int>(l.time), lane = lane_index(), warp_row = warp_index() * 16;
+  const int64_t token = batch * l.time;
+  const int begin = static_cast<int>(l.document_begin(token + first)) / kRows;  // the first tile of keys
+  int own_begin[2];  // the first key that each of the thread's two queries attends to
+#pragma unroll
+  for (int h = 0; h < 2; ++h) {
+    const int query = min(first + warp_row + accumulator_row(lane, 2 * h), time - 1);
+    own_begin[h] = static_cast<int>(l.document_begin(token + query));
+  }
   const T* sequence = qkv + batch * l.time * l.width();
   const T* keys = sequence + l.key_column() + p.key_head(head) * l.d_head;
   const T* values = sequence + l.value_column() + p.key_head(head) * l.d_head;
@@ -47,10 +55,10 @@ __global__ void __launch_bounds__(kThreads, 2)
   };
 
   load_rows<kD>(shared.q, sequence + first * l.width() + head * l.d_head, p.width, time - first, p);
-  if (!kTurns) load_both(0);
+  if (!kTurns) load_both(begin);
   const float scale = p.scale * kLog2e;  // scores are in powers of two
   float sums[kD / 8][4] = {}, largest[2] = {-INFINITY, -INFINITY}, total[2] = {0, 0};
-  for (int j = 0; j <= last; ++j) {
+  for (int j = begin; j <= last; ++j) {
     if (kTurns) {
       load(shared.k(j), keys, j);
       cp_async_commit_group();
@@ -75,7 +83,8 @@ __global__ void __launch_bounds__(kThreads, 2)
         float& score = scores[0][b][e];
         const int column = 8 * b + accumulator_column(lane, e);
         const bool visible =
-            j < last || column < (kCausal ? warp_row + accumulator_row(lane, e) + 1 : length - j * kRows);
+            (j < last || column < (kCausal ? warp_row + accumulator_row(lane, e) + 1 : length - j * kRows)) &&
+            (!kCausal || column >= own_begin[e / 2] - j * kRows);
         score = visible ? score * scale : -INFINITY;
         next[e / 2] = fmaxf(next[e / 2], score);
       }
@@ -83,7 +92,9 @@ __global__ void __launch_bounds__(kThreads, 2)
 #pragma unroll
     for (int h = 0; h < 2; ++h) {
       next[h] = warp_max<4>(next[h]);
-      const float shrink = ex2_approx(largest[h] - next[h]);
+      // A tile before a query's document has none of its keys.
+      const float base = next[h] == -INFINITY ? 0.0f : next[h];
+      const float shrink = ex2_approx(largest[h] - base);
       largest[h] = next[h];
       total[h] *= shrink;
 #pragma unroll
@@ -93,7 +104,7 @@ __global__ void __launch_bounds__(kThreads, 2)
     for (int b = 0; b < kBlocks; ++b) {
 #pragma unroll
       for (int e = 0; e < 4; ++e) {
-        scores[0][b][e] = ex2_approx(scores[0][b][e] - largest[e / 2]);
+        scores[0][b][e] = ex2_approx(scores[0][b][e] - (largest[e / 2] == -INFINITY ? 0.0f : largest[e / 2]));
         total[e / 2] += scores[0][b][e];
       }
     }

@@ -16,9 +16,15 @@ static constexpr int kStages = 2;
 struct Forward {
   TensorMap queries, keys, out;
   float* logsumexp;
+  const int32_t* begins;  // AttentionLayout::begins, or null
   int time, heads, kv_heads, sequences;
   int together;  // pairs of a head and a sequence whose keys and values fit into the L2 cache
   float scale;   // scale of the scores, which are in powers of two
+
+  // The first key that a query attends to.
+  __device__ int first_key(int sequence, int query) const {
+    return begins == nullptr ? 0 : begins[int64_t{sequence} * time + min(query, time - 1)];
+  }
 };
 
 template <int kD>
@@ -31,9 +37,9 @@ struct ForwardShared {
   float order[kMultiplyWarps * kWarp];  // see finish_before_wait
 };
 
-// A tile of queries of one head, and the last tile of keys that they attend to.
+// A tile of queries of one head, and the first and last tiles of keys that they attend to.
 struct ForwardTile {
-  int first, head, sequence, last;
+  int first, head, sequence, begin, last;
 };
 
 // Pairs of a sequence and a head come in groups, so that tiles of queries that run at the same time and after one
@@ -45,7 +51,8 @@ static __device__ ForwardTile forward_tile(const Forward& p, int index) {
   const int first = group * p.together, pairs = min(p.together, p.heads * p.sequences - first);
   const int place = index - first * tiles, tile = tiles - 1 - place / pairs, pair = first + place % pairs;
   static_assert(kAttentionRows == kKeys);
-  return {tile * kAttentionRows, pair % p.heads, pair / p.heads, kCausal ? tile : tiles - 1};
+  const int query = tile * kAttentionRows, sequence = pair / p.heads;
+  return {query, pair % p.heads, sequence, p.first_key(sequence, query) / kKeys, kCausal ? tile : tiles - 1};
 }
 
 // One step of softmax along the keys. Scores become powers of two after subtraction of the running maximum, which
@@ -81,10 +88,22 @@ static __device__ void finish_before_wait(float* order, float value) {
   st_shared(order + threadIdx.x - kWarpgroup, value);
 }
 
+// Hides the keys of a tile, which begins at `first_key`, that are before the documents of the thread's two queries.
+static __device__ void hide_before(float (&s)[kKeys / 8][4], const int (&begins)[2], int first_key) {
+  const int lane = lane_index();
+#pragma unroll
+  for (int b = 0; b < kKeys / 8; ++b) {
+#pragma unroll
+    for (int e = 0; e < 4; ++e) {
+      if (8 * b + accumulator_column(lane, e) < begins[e / 2] - first_key) s[b][e] = -INFINITY;
+    }
+  }
+}
+
 // One block per multiprocessor, which loops over tiles of 128 queries of a head, and for each from its last tile of
-// keys to the first: only the last one has masked keys. While P of one tile is multiplied by V, S of the next tile is
-// computed and turned into P. P stays in registers. Each row belongs to four lanes of one warp, so sums have a fixed
-// order.
+// keys to the first: only the last one has masked keys, unless sequences hold several documents. While P of one tile is
+// multiplied by V, S of the next tile is computed and turned into P. P stays in registers. Each row belongs to four
+// lanes of one warp, so sums have a fixed order.
 template <int kD, bool kCausal>
 __global__ void __launch_bounds__(kThreads, 1) attention_forward_sm90_kernel(const __grid_constant__ Forward p) {
   auto& shared = shared_memory<ForwardShared<kD>>();
@@ -114,7 +133,7 @@ __global__ void __launch_bounds__(kThreads, 1) attention_forward_sm90_kernel(con
         for (int g = 0; g < 2; ++g)
           load_head<kGroupRows, kD>(shared.q[g], p.queries, shared.q_full, tile.head, tile.first + g * kGroupRows,
                                     tile.sequence);
-        for (int j = tile.last; j >= 0; --j, key_place.advance(), value_place.advance()) {
+        for (int j = tile.last; j >= tile.begin; --j, key_place.advance(), value_place.advance()) {
           uint64_t& keys = shared.keys.fill(key_place, 2 * kKeys * kD);
           load_head<kKeys, kD>(shared.k[key_place.stage], p.keys, keys, p.heads + kv_head, j * kKeys, tile.sequence);
           uint64_t& values = shared.values.fill(value_place, 2 * kKeys * kD);
@@ -131,6 +150,10 @@ __global__ void __launch_bounds__(kThreads, 1) attention_forward_sm90_kernel(con
       const int row = group * kGroupRows + warp_index() % 4 * 16;  // row within the tile
       float sums[kD / 8][4] = {}, largest[2] = {-INFINITY, -INFINITY}, total[2] = {0, 0}, shrink[2];
       float scores[kKeys / 8][4];
+      int own_begin[2];  // the first key that each of the thread's two queries attends to
+#pragma unroll
+      for (int h = 0; h < 2; ++h)
+        own_begin[h] = p.first_key(tile.sequence, tile.first + row + accumulator_row(lane, 2 * h));
       uint32_t probabilities[kKeys / 16][4];
 
       mbarrier_wait_parity(shared.q_full, round);
@@ -149,13 +172,16 @@ __global__ void __launch_bounds__(kThreads, 1) attention_forward_sm90_kernel(con
 #pragma unroll
         for (int e = 0; e < 4; ++e) {
           const int key = 8 * b + accumulator_column(lane, e);
-          if (kCausal ? key > row + accumulator_row(lane, e) : key >= keys) scores[b][e] = -INFINITY;
+          const bool hidden = kCausal
+                                  ? key > row + accumulator_row(lane, e) || key < own_begin[e / 2] - tile.last * kKeys
+                                  : key >= keys;
+          if (hidden) scores[b][e] = -INFINITY;
         }
       }
       softmax_step(scores, largest, total, shrink, p.scale);
       to_operand(probabilities, scores);
 
-      for (int j = tile.last; j > 0; --j) {
+      for (int j = tile.last; j > tile.begin; --j) {
         shared.keys.wait(key_place);
         keep_registers(probabilities);
         keep_registers(sums);
@@ -171,6 +197,7 @@ __global__ void __launch_bounds__(kThreads, 1) attention_forward_sm90_kernel(con
         keep_registers(scores);
         if (lane == 0) shared.keys.release(key_place);
         key_place.advance();
+        if (kCausal && p.begins != nullptr) hide_before(scores, own_begin, (j - 1) * kKeys);
         softmax_step(scores, largest, total, shrink, p.scale);
         finish_before_wait(shared.order, total[0] + total[1]);
         wgmma_wait_group<0>();
@@ -234,6 +261,7 @@ void attention_forward(Context& ctx, Tensor out, Tensor logsumexp, ConstTensor q
     p.keys = map_of_heads(qkv.data, all_heads, tokens, layout, kKeys);
     p.out = map_of_heads(out.data, layout.heads, tokens, layout, kStoredRows);
     p.logsumexp = logsumexp.as<float>();
+    p.begins = layout.begins;
     p.time = static_cast<int>(layout.time);
     p.heads = static_cast<int>(layout.heads);
     p.kv_heads = static_cast<int>(layout.kv_heads);

@@ -17,10 +17,12 @@ __global__ void embedding_forward_kernel(T* y, const T* table, const int32_t* id
   store_vector(y + at, load_vector<N>(table + ids[token] * d + at % d));
 }
 
-// starts (sequences) or null
-static __global__ void position_ids_kernel(int32_t* ids, int64_t tokens, int64_t time, const int32_t* starts) {
+// begins (tokens), starts (sequences); each may be null
+static __global__ void position_ids_kernel(int32_t* ids, int64_t tokens, int64_t time, const int32_t* begins,
+                                           const int32_t* starts) {
   const int64_t t = thread_in_grid();
-  if (t < tokens) ids[t] = static_cast<int32_t>(t % time) + (starts ? starts[t / time] : 0);
+  if (t >= tokens) return;
+  ids[t] = static_cast<int32_t>(t % time) - (begins ? begins[t] : 0) + (starts ? starts[t / time] : 0);
 }
 
 // The gradient of the table is a sum over the tokens of each id, in the order of `order`: the tokens sorted by id,
@@ -136,9 +138,10 @@ void embedding_forward(Context& ctx, Tensor y, ConstTensor table, ConstTensor id
   });
 }
 
-void position_ids(Context& ctx, Tensor ids, int64_t time, ConstTensor starts) {
+void position_ids(Context& ctx, Tensor ids, int64_t time, ConstTensor begins, ConstTensor starts) {
+  const auto data = [](ConstTensor x) { return x ? x.as<int32_t>() : nullptr; };
   launch(ctx, position_ids_kernel, blocks_for(ids.size(), kThreads), kThreads, 0, ids.as<int32_t>(), ids.size(), time,
-         starts ? starts.as<int32_t>() : nullptr);
+         data(begins), data(starts));
 }
 
 void embedding_backward(Context& ctx, Tensor d_table, ConstTensor d_y, ConstTensor ids) {

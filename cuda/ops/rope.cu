@@ -41,17 +41,18 @@ __device__ inline void load_turns(float2 (&turns)[N], const float2* table) {
 // In place. A block has `together` tokens, a thread N neighbouring pairs of a head at a time. All divisions are of 32
 // bits, a few for N pairs: of 64 bits they would take longer than the memory.
 template <class T, int N>
-__global__ void rope_kernel(T* qkv, const float2* table, AttentionLayout layout, unsigned positions, unsigned tokens,
+__global__ void rope_kernel(T* qkv, const float2* table, AttentionLayout layout, bool by_token, unsigned tokens,
                             unsigned half, unsigned together) {
   const unsigned pieces = half / N, items = static_cast<unsigned>(layout.heads + layout.kv_heads) * pieces;
-  const unsigned d_head = static_cast<unsigned>(layout.d_head);
+  const unsigned d_head = static_cast<unsigned>(layout.d_head), time = static_cast<unsigned>(layout.time);
   for (unsigned i = threadIdx.x; i < together * items; i += blockDim.x) {
     const unsigned local = i / items, item = i - local * items, t = blockIdx.x * together + local;
     if (t >= tokens) return;
     const unsigned head = item / pieces, j = (item - head * pieces) * N;
     T* x = qkv + t * layout.width() + head * d_head + j;
+    const unsigned row = by_token ? t : t % time - static_cast<unsigned>(layout.document_begin(t));
     float2 turns[N];
-    load_turns(turns, table + t % positions * half + j);
+    load_turns(turns, table + row * half + j);
     Floats<N> a = load_vector<N>(x), b = load_vector<N>(x + half);
 #pragma unroll
     for (int n = 0; n < N; ++n) {
@@ -80,7 +81,7 @@ static void rotate(Context& ctx, Tensor qkv, const AttentionLayout& layout, cons
       const int64_t items = (layout.heads + layout.kv_heads) * half / N,
                     together = std::max<int64_t>(kThreads / items, 1);
       launch(ctx, rope_kernel<T, N>, blocks_for(tokens, together), kThreads, 0, qkv.as<T>(), table, layout,
-             static_cast<unsigned>(positions), static_cast<unsigned>(tokens), static_cast<unsigned>(half),
+             static_cast<bool>(starts), static_cast<unsigned>(tokens), static_cast<unsigned>(half),
              static_cast<unsigned>(together));
     };
     if (in_vectors<BFloat16>(half, qkv.as<T>()) && in_vectors<BFloat16>(layout.d_head))

@@ -29,6 +29,12 @@ static bool is_updated(const CurriculumConfig& config) {
   return !use_of(config).frozen && std::any_of(weights.begin(), weights.end(), [](double w) { return w != 0; });
 }
 
+SampleSignalSet measured_signals(const TrainConfig& config) {
+  SampleSignalSet signals = measured_signals(config.curriculum);
+  if (!config.data.mixture.with.empty()) signals[index_of(SampleSignal::loss)] = true;
+  return signals;
+}
+
 bool draws_weights(const CurriculumConfig& config) {
   return use_of(config).weights;
 }

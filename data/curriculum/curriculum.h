@@ -4,12 +4,16 @@
 #include <functional>
 
 #include "core/base/json.h"
+#include "core/config/train_config.h"
 #include "data/curriculum/curriculum_sampler.h"
 
 namespace moe {
 
 // The signals that a training step has to measure for a configuration.
 SampleSignalSet measured_signals(const CurriculumConfig& config);
+
+// The same with those that a mixture of corpora needs: the loss of each.
+SampleSignalSet measured_signals(const TrainConfig& config);
 
 // Whether a step's samples have loss weights.
 bool draws_weights(const CurriculumConfig& config);

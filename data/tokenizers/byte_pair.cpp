@@ -1,9 +1,11 @@
 #include "data/tokenizers/byte_pair.h"
 
+#include <atomic>
 #include <functional>
 #include <limits>
 #include <queue>
 #include <tuple>
+#include <utility>
 
 #include "core/base/integer.h"
 #include "core/base/json.h"
@@ -123,11 +125,19 @@ void BytePairTokenizer::merge_word(std::string_view word, std::vector<int32_t>& 
   for (int32_t i = 0; i < count; i = at(i).next) ids.push_back(at(i).id);
 }
 
+uint64_t BytePairTokenizer::next_number() {
+  static std::atomic<uint64_t> last = 0;
+  return ++last;
+}
+
 int64_t BytePairTokenizer::encode_text(std::string_view text, int64_t, std::vector<int32_t>& ids,
                                        TokenMeasures*) const {
-  // Most words of a text have occurred before, so their ids are cached.
+  // Most words of a text have occurred before, so each thread remembers those of the tokenizer that it used last.
   constexpr size_t kRemembered = 32;  // maximum bytes of a cached word
-  std::unordered_map<std::string, std::vector<int32_t>> known;
+  constexpr size_t kMostWords = size_t{1} << 16;
+  thread_local uint64_t owner = 0;
+  thread_local std::unordered_map<std::string, std::vector<int32_t>> known;
+  if (std::exchange(owner, number_) != number_ || known.size() > kMostWords) known.clear();
   std::string key;
   pattern_.for_each_word(text, [&](std::string_view word) {
     if (word.size() > kRemembered) {

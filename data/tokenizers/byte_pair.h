@@ -45,6 +45,7 @@ class BytePairTokenizer : public Tokenizer {
   struct Merge {
     int32_t rank, id;
   };
+  static uint64_t next_number();
   const Merge* find_merge(int32_t left, int32_t right) const;
   void merge_word(std::string_view word, std::vector<int32_t>& ids) const;
 
@@ -54,6 +55,7 @@ class BytePairTokenizer : public Tokenizer {
   std::unordered_map<uint64_t, Merge> merges_;
   std::optional<int32_t> end_of_document_;
   WordPattern pattern_;
+  const uint64_t number_ = next_number();  // of this object, for the words that threads remember
 };
 
 }  // namespace moe

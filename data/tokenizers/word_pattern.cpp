@@ -19,7 +19,7 @@ struct WordPattern::Compiled {
     void operator()(T* pointer) const { free(pointer); }
   };
   std::unique_ptr<pcre2_code, Free<pcre2_code, pcre2_code_free>> code;
-  std::unique_ptr<pcre2_match_data, Free<pcre2_match_data, pcre2_match_data_free>> match;
+  using Match = std::unique_ptr<pcre2_match_data, Free<pcre2_match_data, pcre2_match_data_free>>;
 };
 
 WordPattern::WordPattern() : compiled_(std::make_unique<Compiled>()) {
@@ -31,19 +31,19 @@ WordPattern::WordPattern() : compiled_(std::make_unique<Compiled>()) {
   MOE_CHECK(compiled_->code, "PCRE2 rejects the word pattern at offset {}: error {}", place, error);
   // Without a JIT compiler for this machine, matching interprets the pattern.
   pcre2_jit_compile(compiled_->code.get(), PCRE2_JIT_COMPLETE);
-  compiled_->match.reset(pcre2_match_data_create_from_pattern(compiled_->code.get(), nullptr));
-  MOE_CHECK(compiled_->match, "PCRE2 cannot allocate memory for a match");
 }
 
 void WordPattern::for_each_word(std::string_view text, const std::function<void(std::string_view)>& visit) const {
+  // Threads may cut texts at the same time.
+  const Compiled::Match match(pcre2_match_data_create_from_pattern(compiled_->code.get(), nullptr));
+  MOE_CHECK(match, "PCRE2 cannot allocate memory for a match");
   const auto* subject = reinterpret_cast<PCRE2_SPTR>(text.data());
   size_t done = 0;
   while (done < text.size()) {
-    const int found =
-        pcre2_match(compiled_->code.get(), subject, text.size(), done, 0, compiled_->match.get(), nullptr);
+    const int found = pcre2_match(compiled_->code.get(), subject, text.size(), done, 0, match.get(), nullptr);
     if (found < 0 && found != PCRE2_ERROR_NOMATCH)
       raise<DataError>("PCRE2 cannot split a text into words: error {}", found);
-    const PCRE2_SIZE* range = pcre2_get_ovector_pointer(compiled_->match.get());
+    const PCRE2_SIZE* range = pcre2_get_ovector_pointer(match.get());
     const size_t begin = found < 0 ? text.size() : range[0];
     for (; done < begin; ++done) visit(text.substr(done, 1));
     if (found < 0) return;

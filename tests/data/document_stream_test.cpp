@@ -53,10 +53,10 @@ TEST_CASE("the texts of JSON lines are documents") {
     CHECK(documents_of(input) == std::vector<std::string>{"one\ntwo\n", "größer\n", "the last\n"});
   }
   write_text_file(folder / "b", line("a text", "body"));
-  CHECK(text_of(TextInput({folder / "b"}, {.text_field = "body"})) == "a text\n");
-  CHECK(text_of(TextInput({folder / "b"}, {.text_field = ""})) == line("a text", "body"));
+  CHECK(text_of(TextInput({folder / "b"}, {.field = {"body", true}})) == "a text\n");
+  CHECK(text_of(TextInput({folder / "b"}, {.field = {""}})) == line("a text", "body"));
   CHECK_THROWS_WITH(TextInput({folder / "b"}), Catch::Contains("without a text called 'text' (its texts are: body)") &&
-                                                   Catch::Contains("--text-field"));
+                                                   Catch::Contains("--field"));
 }
 
 TEST_CASE("JSON lines of any length are read, and a wrong one is named") {
@@ -162,7 +162,7 @@ TEST_CASE("how an input was read is part of what a corpus was made from") {
   PreparationOptions options{{folder / "a"}, folder / "c", "", "byte", "", "", 0, false};
   CHECK(prepare_corpus(options));
   CHECK_FALSE(prepare_corpus(options));
-  options.text_field = "";
+  options.field = {""};
   CHECK_THROWS_WITH(prepare_corpus(options), Catch::Contains("other inputs or options"));
 }
 

@@ -43,6 +43,7 @@ TEST_CASE("pieces add up to the text, end at words and stop at the limit") {
     REQUIRE_FALSE(piece.empty());
     read += piece;
     if (read.size() == 2'000'001) break;
+    if (read.size() == 1'234'567) continue;  // a piece does not go on into the next file
     CHECK(text[read.size()] == '\n');
     CHECK((read.back() != '\n' && read.back() != ' '));
   }

@@ -80,7 +80,7 @@ TEST_CASE("a damaged token file is a data error that reports what was found") {
       {file_bytes(kTokenFormat32.magic, 1, 0, 0), "version 1; expected version 7"},
       {file_bytes(kTokenFormat16.magic, 1, 10, 18), "truncated by 2 bytes"},
       {file_bytes(kTokenFormat32.magic, 7, 10, 41), "too long by 1 bytes"},
-      {file_bytes(kTokenFormat16.magic, 1, -1, 0), "-1 tokens"},
+      {file_bytes(kTokenFormat16.magic, 1, -1, 0), "4294967295 tokens"},
   };
   for (const Case& damaged : cases) {
     INFO(damaged.message);
@@ -90,6 +90,22 @@ TEST_CASE("a damaged token file is a data error that reports what was found") {
   }
   CHECK_THROWS_WITH(TokenFile(folder / "absent.bin"), Catch::Contains("No such file"));
   CHECK_THROWS_AS(TokenFile(folder.path()), DataError);
+}
+
+TEST_CASE("a token file may have more than 2^31 tokens") {
+  const TemporaryFolder folder;
+  const std::string path = folder / "large.bin";
+  TokenHeader header = {kTokenFormat16.magic, kTokenFormat16.version};
+  constexpr int64_t kTokens = (int64_t{1} << 32) + 3;
+  set_count(header, kTokens);
+  CHECK(header[2] == 3);
+  CHECK(header[3] == 1);
+  write_text_file(path, std::string(reinterpret_cast<const char*>(header.data()), sizeof(header)));
+  std::filesystem::resize_file(path, kTokenHeaderBytes + 2 * kTokens);  // takes no room on the disk
+  const TokenFile file(path);
+  CHECK(file.num_tokens() == kTokens);
+  CHECK(file.at(kTokens - 1) == 0);
+  CHECK(file.has_plain_header());
 }
 
 TEST_CASE("a token outside the vocabulary is detected when it is read") {

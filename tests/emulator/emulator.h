@@ -99,6 +99,8 @@ void commit_copies();
 void wait_for_copies(size_t pending);
 // mma.m16n8k16 of bf16, and ldmatrix.x4
 void multiply_matrices(float (&d)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1);
+// Instructions that multiply matrices so far, each counted by every thread: mma.sync and wgmma.
+extern uint64_t num_products;
 void load_matrices(uint32_t (&r)[4], const void* row, bool transposed);
 // Reports the access to the watch of memory, in place of the access itself.
 void atomic_access(const void* address, size_t bytes);

@@ -275,6 +275,7 @@ void multiply(const Product& product) {
                                      static_cast<uint64_t>(product.b_columns) * 4 +
                                      static_cast<uint64_t>(product.accumulate) * 2 + (product.a_registers != nullptr)};
   warpgroup_step(signature, 3, "wgmma.mma_async");
+  ++num_products;
   if (!current->wgmma_fenced) fail("wgmma.mma_async without a wgmma.fence after the last wait for accumulators");
   struct Rows {
     float a[2][16];  // this thread's rows, lane / 4 and lane / 4 + 8 of its warp's 16

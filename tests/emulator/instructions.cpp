@@ -55,7 +55,10 @@ static void get_pairs(float (&values)[16], const uint64_t* first, const uint64_t
   }
 }
 
+uint64_t num_products = 0;
+
 void multiply_matrices(float (&d)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
+  ++num_products;
   const uint64_t offered[6] = {a[0], a[1], a[2], a[3], b0, b1};
   int set = 0;
   const auto& all = gather(0xFFFFFFFFu, offered, 6, "mma.m16n8k16", set).value[set];

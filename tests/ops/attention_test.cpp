@@ -6,6 +6,7 @@
 #include "core/base/integer.h"
 #include "tests/support/catch.h"
 #include "tests/support/compare.h"
+#include "tests/support/documents.h"
 #include "tests/support/gradient_check.h"
 #include "tests/support/test_context.h"
 
@@ -39,7 +40,8 @@ Reference reference(ConstTensor qkv, const AttentionLayout& layout, const Attent
     for (int64_t h = 0; h < layout.heads; ++h) {
       const int64_t kv = h / (layout.heads / layout.kv_heads);
       std::vector<double> scores;
-      for (int64_t s = first; s < first + layout.visible(t - first, layout.length(first / layout.time)); ++s) {
+      const int64_t begin = first + layout.document_begin(t);
+      for (int64_t s = begin; s < first + layout.visible(t - first, layout.length(first / layout.time)); ++s) {
         double score = 0;
         for (int64_t i = 0; i < d; ++i) {
           score += get(qkv, t * layout.width() + h * d + i) *
@@ -51,9 +53,9 @@ Reference reference(ConstTensor qkv, const AttentionLayout& layout, const Attent
       double sum = 0;
       for (const double score : scores) sum += std::exp(score - largest);
       result.logsumexp.push_back(largest + std::log(sum));
-      for (int64_t s = first; s < first + layout.visible(t - first, layout.length(first / layout.time)); ++s) {
+      for (int64_t s = begin; s < first + layout.visible(t - first, layout.length(first / layout.time)); ++s) {
         const double kept = dropout ? static_cast<double>(mask.factor(t / layout.time, h, t - first, s - first)) : 1;
-        const double p = kept * std::exp(scores[as_index(s - first)] - largest) / sum;
+        const double p = kept * std::exp(scores[as_index(s - begin)] - largest) / sum;
         for (int64_t i = 0; i < d; ++i) {
           result.out[as_index((t * layout.heads + h) * d + i)] +=
               p * get(qkv, s * layout.width() + layout.value_column() + kv * d + i);
@@ -189,6 +191,89 @@ TEST_CASE("attention dropout depends on a sequence's index in the global batch",
   double difference = 0;
   for (int64_t i = 0; i < other.out.size(); ++i) difference += std::abs(get(other.out, i) - get(whole.out, i));
   CHECK(difference > 1);
+}
+
+TEST_CASE("attention within documents equals the reference", "[hopper]") {
+  TestContext ctx(GENERATE(from_range(tested_dtypes())));
+  for (const DocumentCase& c : document_cases()) {
+    if (on_cpu() == false && c.layout.time > 300) continue;
+    for (const AttentionDropout& dropout : {AttentionDropout{}, kDropout}) {
+      const Documents documents(ctx, c.layout, 2, c.longest);
+      const Tensor qkv = ctx.normal({2 * c.layout.time, c.layout.width()}, 1);
+      const Result result = run_forward(ctx, qkv, documents.layout, dropout);
+      const Reference expected = reference(qkv, documents.layout, dropout);
+      const std::string what =
+          fmt::format("time {} heads {}/{} of {}, documents of up to {}, dropout {}", c.layout.time, c.layout.heads,
+                      c.layout.kv_heads, c.layout.d_head, c.longest, dropout.rate);
+      const Tolerance tolerance = ctx.dtype == DType::bf16 ? Tolerance{2e-2, 1e-2} : tolerance_of(ctx.dtype);
+      check_close("out, " + what, result.out, expected.out, tolerance);
+      check_close("logsumexp, " + what, result.logsumexp, expected.logsumexp);
+    }
+  }
+}
+
+TEST_CASE("attention gradients within documents", "[cpu]") {
+  TestContext ctx(DType::f64);
+  for (const DocumentCase& c : document_cases()) {
+    for (const AttentionDropout& dropout : {AttentionDropout{}, kDropout}) {
+      const Documents documents(ctx, c.layout, 2, c.longest);
+      const AttentionLayout& layout = documents.layout;
+      const Tensor qkv = ctx.normal({2 * layout.time, layout.width()}, 2);
+      const Tensor d_out = ctx.normal({2 * layout.time, layout.heads * layout.d_head}, 3),
+                   d_qkv = ctx.output(qkv.shape);
+      const Result result = run_forward(ctx, qkv, layout, dropout);
+      attention_backward(ctx, d_qkv, d_out, qkv, result.out, result.logsumexp, layout, dropout);
+      const auto loss = [&] {
+        attention_forward(ctx, result.out, result.logsumexp, qkv, layout, dropout);
+        return dot(result.out, d_out);
+      };
+      check_gradients(loss, {{fmt::format("qkv, time {}, documents of up to {}", layout.time, c.longest), qkv, d_qkv}},
+                      {.samples = 40});
+    }
+  }
+}
+
+TEST_CASE("a document of a sequence has the results that it has alone", "[hopper]") {
+  TestContext ctx;
+  const AttentionLayout layout{200, 2, 1, 16};
+  const Documents documents(ctx, layout, 2, 150);
+  const Tensor qkv = ctx.normal({400, layout.width()}, 4), d_out = ctx.normal({400, 32}, 5);
+  const auto gradients = [&](ConstTensor x, ConstTensor d, const AttentionLayout& l) {
+    const Result result = run_forward(ctx, x, l);
+    const Tensor d_x = ctx.output(x.shape);
+    attention_backward(ctx, d_x, d, x, result.out, result.logsumexp, l);
+    return std::pair{result.out, d_x};
+  };
+  const auto whole = gradients(qkv, d_out, documents.layout);
+  int64_t count = 0;
+  for (int64_t token = 0; token < 400; ++count) {
+    const int64_t length = documents.layout.document_end(token) - documents.layout.document_begin(token);
+    const auto alone = gradients(qkv.slice(token, length), d_out.slice(token, length), {length, 2, 1, 16});
+    check_close(fmt::format("out of the document at {}", token), whole.first.slice(token, length), values(alone.first),
+                {1e-5, 1e-5});
+    check_close(fmt::format("d_qkv of the document at {}", token), whole.second.slice(token, length),
+                values(alone.second), {1e-5, 1e-5});
+    token += length;
+  }
+  CHECK(count > 4);
+}
+
+TEST_CASE("one document a sequence gives the bits of sequences without documents", "[hopper]") {
+  TestContext ctx(GENERATE(from_range(tested_dtypes())));
+  for (const AttentionLayout& layout : {AttentionLayout{70, 2, 1, 16}, {257, 2, 2, 64}}) {
+    const Documents documents(ctx, layout, 2, 0);
+    const Tensor qkv = ctx.normal({2 * layout.time, layout.width()}, 4),
+                 d_out = ctx.normal({2 * layout.time, layout.heads * layout.d_head}, 5);
+    const auto both = [&](const AttentionLayout& l) {
+      const Result result = run_forward(ctx, qkv, l);
+      const Tensor d_qkv = ctx.output(qkv.shape);
+      attention_backward(ctx, d_qkv, d_out, qkv, result.out, result.logsumexp, l);
+      return std::pair{result.out, d_qkv};
+    };
+    const auto with = both(documents.layout), without = both(layout);
+    check_same_bits("out", with.first, without.first);
+    check_same_bits("d_qkv", with.second, without.second);
+  }
 }
 
 TEST_CASE("attention drops the configured share, and rescales the rest", "[cpu]") {

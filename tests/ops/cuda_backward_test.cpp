@@ -17,6 +17,7 @@
 #include "core/ops/routing_sums.h"
 #include "tests/support/catch.h"
 #include "tests/support/compare.h"
+#include "tests/support/documents.h"
 #include "tests/support/exact.h"
 #include "tests/support/imbalance.h"
 #include "tests/support/test_context.h"
@@ -56,6 +57,37 @@ TEST_CASE("attention backward equals the CPU's in f64", "[hopper]") {
       attention_backward(exact, d_qkv64, d_out64, qkv64, out64, lse64, layout, dropout);
       const std::string what = fmt::format(", time {} heads {}/{} of {}{}, dropout {}", layout.time, layout.heads,
                                            layout.kv_heads, layout.d_head, layout.causal ? "" : ", not causal", rate);
+      check_close("out" + what, out, out64, tolerance(ctx));
+      check_close("logsumexp" + what, lse, lse64, {1e-5, 1e-5});
+      check_close("d_qkv" + what, d_qkv, d_qkv64,
+                  ctx.dtype == DType::bf16 ? Tolerance{2e-2, 4e-2} : Tolerance{2e-5, 1e-5});
+    }
+  }
+}
+
+TEST_CASE("attention backward within documents equals the CPU's in f64", "[hopper]") {
+  TestContext ctx(GENERATE(from_range(device_dtypes())));
+  Exact exact;
+  for (const DocumentCase& c : document_cases()) {
+    if (c.layout.time > 300) continue;
+    for (const double rate : {0.0, 0.25}) {
+      if (rate > 0 && c.layout.time > 130) continue;
+      const AttentionDropout dropout{rate, {3, RandomPurpose::test, 4, 1}, 6};
+      const Documents documents(ctx, c.layout, 2, c.longest), documents64(exact, c.layout, 2, c.longest);
+      const int64_t tokens = 2 * c.layout.time;
+      const Tensor qkv = ctx.normal({tokens, c.layout.width()}, 1),
+                   d_out = ctx.normal({tokens, c.layout.heads * c.layout.d_head}, 2);
+      const Tensor out = ctx.output(d_out.shape), lse = ctx.wide_output({tokens, c.layout.heads}),
+                   d_qkv = ctx.output(qkv.shape);
+      const Tensor qkv64 = exact(qkv), d_out64 = exact(d_out), out64 = exact.output(out.shape),
+                   lse64 = exact.output(lse.shape), d_qkv64 = exact.output(qkv.shape);
+      attention_forward(ctx, out, lse, qkv, documents.layout, dropout);
+      attention_backward(ctx, d_qkv, d_out, qkv, out, lse, documents.layout, dropout);
+      attention_forward(exact, out64, lse64, qkv64, documents64.layout, dropout);
+      attention_backward(exact, d_qkv64, d_out64, qkv64, out64, lse64, documents64.layout, dropout);
+      const std::string what =
+          fmt::format(", time {} heads {}/{} of {}, documents of up to {}, dropout {}", c.layout.time, c.layout.heads,
+                      c.layout.kv_heads, c.layout.d_head, c.longest, rate);
       check_close("out" + what, out, out64, tolerance(ctx));
       check_close("logsumexp" + what, lse, lse64, {1e-5, 1e-5});
       check_close("d_qkv" + what, d_qkv, d_qkv64,

@@ -47,6 +47,18 @@ data: {sequence: 16}
 train: {batch: 4, micro_batches: 2}
 )",
     R"(
+model: {layers: 2, d_model: 32, attention: {heads: 4, kv_heads: 2, dropout: 0.1}, init_std: 0.05}
+moe: {experts: 4, d_ff: 24}
+data: {sequence: 40, documents: separate}
+train: {batch: 4, micro_batches: 2}
+)",
+    R"(
+model: {layers: 1, d_model: 24, attention: {heads: 3, position: learned}, init_std: 0.05}
+moe: {experts: 4, d_ff: 24, balance: [{kind: switch, scope: sequence}, z]}
+data: {sequence: 19, documents: fit}
+train: {batch: 3}
+)",
+    R"(
 task: classify
 model: {layers: 2, d_model: 32, pooling: class_token, dropout: 0.1, init_std: 0.05, attention: {heads: 4, causal: false, position: learned, dropout: 0.2}}
 moe: {experts: 4, d_ff: 24}

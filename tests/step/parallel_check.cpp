@@ -101,6 +101,17 @@ static const Case kCases[] = {
      "{parallel: {overlap: 2}, model: {recompute: blocks}, moe: {strategy: stochastic, shared_experts: 1, capacity: "
      "{kind: fixed, factor: 0.7}}, train: {batch: 3}}"},
     {"dense", "model: {arrangement: dense}"},
+    {"separate documents, balanced per sequence and rank, attention dropout, batch of 7, 3 micro-batches",
+     "{data: {documents: separate}, model: {attention: {dropout: 0.2, position: learned}}, moe: {balance: [{kind: "
+     "switch, coefficient: 0.1, scope: sequence}, {kind: z, scope: rank}]}, train: {batch: 7, micro_batches: 3}}",
+     false, true},
+    {"separate documents, a capacity, a noisy copy, batch of 3",
+     "{data: {documents: separate}, moe: {strategy: stochastic, capacity: {kind: fixed, factor: 0.7}}, train: {batch: "
+     "3}}"},
+    {"windows that fit documents, dropout, batch of 7, 3 micro-batches",
+     "{data: {documents: fit}, model: {dropout: 0.2}, train: {batch: 7, micro_batches: 3}}", false, true},
+    {"windows that fit documents, competing experts, batch of 1",
+     "{data: {documents: fit}, moe: {strategy: {kind: compete, probability: 1}}, train: {batch: 1}}"},
     {"labelled texts, a class token after them, a tanh head, batch of 7, 3 micro-batches",
      "{task: classify, model: {dropout: 0.2, pooling: class_token, head: tanh}, train: {batch: 7, micro_batches: 3}, "
      "data: {labelled: {format: tsv}}}",

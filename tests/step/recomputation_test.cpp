@@ -214,6 +214,8 @@ static const char* kModels[] = {
     "{task: classify, model: {norm_place: post, attention: {causal: false}}, data: {labelled: {format: tsv}}, moe: "
     "{router: {kind: expert_choice, group: sequence}}}",
     "model: {arrangement: dense}",
+    "{data: {documents: separate}, model: {attention: {position: learned, dropout: 0.2}}}",
+    "data: {documents: fit}",
 };
 
 TEST_CASE("recomputation changes no bit of a step of any model") {

@@ -66,6 +66,7 @@ TEST_CASE("no allocation inside a step after the first") {
     omp_set_num_threads(threads);
     for (const char* yaml :
          {kGolden, "{model: {layers: 2, d_model: 32, arrangement: glam}, data: {sequence: 16}, train: {batch: 4}}",
+          "{model: {layers: 2, d_model: 32}, data: {sequence: 16, documents: separate}, train: {batch: 4}}",
           "{model: {layers: 2, d_model: 32, recompute: experts}, data: {sequence: 16}, train: {batch: 4}}",
           "{model: {layers: 2, d_model: 32, recompute: blocks}, data: {sequence: 16}, train: {batch: 4}}",
           "{model: {layers: 2, d_model: 32}, moe: {balance: [{kind: switch, scope: sequence}, {kind: z, scope: "
@@ -82,6 +83,38 @@ TEST_CASE("no allocation inside a step after the first") {
   }
   omp_set_num_threads(before);
   CHECK(allocations_during([] { ::operator delete(::operator new(1)); }) == 1);  // the counter itself works
+}
+
+TEST_CASE("the gradient of a step with separate documents equals central differences") {
+  for (const char* documents : {"separate", "fit"}) {
+    INFO(documents);
+    TrainConfig config = config_from(
+        fmt::format("{{model: {{layers: 1, d_model: 8, attention: {{heads: 2}}, init_std: 0.3}}, moe: {{experts: 2, "
+                    "d_ff: 8, router: "
+                    "{{k: 2}}}}, data: {{sequence: 9, documents: {}}}, train: {{batch: 4, micro_batches: 2}}}}",
+                    documents));
+    TinyRun run(config, 7, ProcessGroups::single(), DType::f64);
+    const RandomBatch batch(config, 7, 3);
+    run.clear_gradients();
+    run.accumulate(batch);
+    const auto gradients = named_gradients(run);
+    double* const weights = run.state.parameters.buffer(ParameterGroup::shared).value.as<double>();
+    double* const slopes = run.state.parameters.buffer(ParameterGroup::shared).gradient.as<double>();
+    std::vector<double> found(slopes, slopes + 200);
+    for (size_t i = 0; i < found.size(); i += 7) {
+      constexpr double kStep = 1e-5;
+      const double before = weights[i];
+      const auto loss_at = [&](double value) {
+        weights[i] = value;
+        run.clear_gradients();
+        const StepOutcome outcome = run.accumulate(batch);
+        return outcome.loss + outcome.auxiliary;
+      };
+      const double difference = (loss_at(before + kStep) - loss_at(before - kStep)) / (2 * kStep);
+      weights[i] = before;
+      CHECK(found[i] == Approx(difference).epsilon(1e-5).margin(1e-8));
+    }
+  }
 }
 
 TEST_CASE("a step that is not finite changes no parameter") {
@@ -106,6 +139,9 @@ TEST_CASE("a signal is forwarded, SIGINT before SIGTERM") {
 
 TEST_CASE("the memory plan equals what a step uses") {
   for (const char* yaml : {kGolden,
+                           "{model: {layers: 2, d_model: 32}, data: {sequence: 16, documents: separate}, train: "
+                           "{batch: 4, micro_batches: 2}}",
+                           "{model: {layers: 2, d_model: 32}, data: {sequence: 16, documents: fit}, train: {batch: 4}}",
                            "{model: {layers: 3, d_model: 24, arrangement: glam}, moe: {experts: 5}, data: {sequence: "
                            "16}, train: {batch: 3}}"}) {
     for (const std::string& recompute : recompute_values()) {

@@ -74,6 +74,7 @@ RandomBatch::RandomBatch(const TrainConfig& config, int64_t vocab, uint64_t seed
   if (shape.vocab > 0) {
     for (int64_t i = 0; i < 2 * sequences * time; ++i) (i % 2 ? inputs : targets).push_back(draw(i));
     for (int64_t i = 0; i < sequences; ++i) domains.push_back(static_cast<int32_t>(i % 3));
+    if (config.data.documents != "joined") divide(config.data.documents == "fit", {seed, RandomPurpose::test, 3, step});
     return;
   }
   targets.assign(static_cast<size_t>(sequences * time), 0);
@@ -81,6 +82,26 @@ RandomBatch::RandomBatch(const TrainConfig& config, int64_t vocab, uint64_t seed
   const RandomKey pixels{seed, RandomPurpose::test, 1, step};
   for (int64_t i = 0; i < sequences * shape.patches * shape.features; ++i) {
     features.push_back(pixels.normal(static_cast<uint64_t>(i)));
+  }
+}
+
+// Divides each sequence into documents; with `fit` what follows the first one is padding.
+void RandomBatch::divide(bool fit, const RandomKey& key) {
+  for (int64_t row = 0; row < sequences * time; row += time) {
+    for (int64_t begin = 0; begin < time;) {
+      const auto drawn = static_cast<int64_t>(key.bits(static_cast<uint64_t>(row + begin)) % 1000);
+      const int64_t end = std::min(time, begin + 1 + drawn % time);
+      targets[static_cast<size_t>(row + end - 1)] = kIgnoreTarget;  // the next document's first token
+      if (fit) {
+        std::fill(inputs.begin() + row + end, inputs.begin() + row + time, kPaddingToken);
+        std::fill(targets.begin() + row + end, targets.begin() + row + time, kIgnoreTarget);
+        lengths.push_back(static_cast<int32_t>(end));
+        break;
+      }
+      document_begins.insert(document_begins.end(), static_cast<size_t>(end - begin), static_cast<int32_t>(begin));
+      document_ends.insert(document_ends.end(), static_cast<size_t>(end - begin), static_cast<int32_t>(end));
+      begin = end;
+    }
   }
 }
 
@@ -95,7 +116,11 @@ LocalBatch RandomBatch::share(const Communicator& world) const {
   local.weights = part(weights);
   local.labels = part(labels);
   local.lengths = part(lengths);
-  for (const int32_t length : lengths) local.global_tokens += length;
+  local.document_begins = part(document_begins);
+  local.document_ends = part(document_ends);
+  if (!lengths.empty() || !document_begins.empty()) {
+    local.global_tokens = std::ssize(targets) - std::count(targets.begin(), targets.end(), kIgnoreTarget);
+  }
   local.features = part(features);
   local.patch_features = patch_features;
   return local;

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "core/base/philox.h"
 #include "core/step/train_step.h"
 
 namespace moe {
@@ -29,9 +30,12 @@ struct RandomBatch {
   RandomBatch padded(int64_t more) const;
 
   int64_t sequences, time, patch_features;
-  std::vector<int32_t> inputs, targets, domains, labels, lengths;
+  std::vector<int32_t> inputs, targets, domains, labels, lengths, document_begins, document_ends;
   std::vector<float> features;
   std::vector<double> weights;  // (sequences), or empty
+
+ private:
+  void divide(bool fit, const RandomKey& key);
 };
 
 struct TinyRun {

@@ -5,6 +5,7 @@
 
 #include "core/step/local_batch.h"
 #include "core/tasks/classify_task.h"
+#include "data/corpus_preparation.h"
 #include "data/curriculum/curriculum.h"
 #include "tests/support/catch.h"
 #include "tests/support/temporary_folder.h"
@@ -16,10 +17,17 @@ using namespace moe;
 // The names of the tensors of a batch. A new member of TokenBatch does not compile until it is considered here.
 static std::set<std::string> tensors_of(const TokenBatch& batch) {
   const auto& [sequences, time, ids, targets, global_tokens, global_sequences, domains, weights, labels, lengths,
-               host_lengths, unscored, features, memory, first_row] = batch;
-  const std::map<std::string, ConstTensor> all{{"ids", ids},          {"targets", targets}, {"domains", domains},
-                                               {"weights", weights},  {"labels", labels},   {"lengths", lengths},
-                                               {"features", features}};
+               document_begins, document_ends, host_lengths, unscored, features, memory, first_row, cache, cache_rows,
+               starts] = batch;  // the last three are of text that is written, which no plan has
+  const std::map<std::string, ConstTensor> all{{"ids", ids},
+                                               {"targets", targets},
+                                               {"domains", domains},
+                                               {"weights", weights},
+                                               {"labels", labels},
+                                               {"lengths", lengths},
+                                               {"features", features},
+                                               {"document_begins", document_begins},
+                                               {"document_ends", document_ends}};
   std::set<std::string> names;
   for (const auto& [name, tensor] : all) {
     if (tensor) names.insert(name);
@@ -29,7 +37,8 @@ static std::set<std::string> tensors_of(const TokenBatch& batch) {
 
 // The same for what a task loads.
 static std::set<std::string> arrays_of(const Batch& batch) {
-  const auto& [sequences, length, inputs, targets, sample_ids, starts, domains, labels, lengths, features,
+  const auto& [sequences, length, inputs, targets, sample_ids, starts, domains, labels, lengths, document_begins,
+               document_ends, features,
                patch_features] = batch;  // starts, like sample_ids, become no tensor
   std::set<std::string> names;
   if (!inputs.empty()) names.insert("ids");
@@ -38,6 +47,8 @@ static std::set<std::string> arrays_of(const Batch& batch) {
   if (!labels.empty()) names.insert("labels");
   if (!lengths.empty()) names.insert("lengths");
   if (!features.empty()) names.insert("features");
+  if (!document_begins.empty()) names.insert("document_begins");
+  if (!document_ends.empty()) names.insert("document_ends");
   return names;
 }
 
@@ -49,9 +60,21 @@ static std::map<std::string, std::string> configurations(const TemporaryFolder& 
   test::write_idx_folder(images, test::bright_quarters(20, 8, 1), test::bright_quarters(4, 8, 2));
   std::filesystem::create_directories(texts);
   test::write_bytes(texts + "/train.tsv", "a\tone\nb\ttwo words\na\tthree\nb\tand four\n");
+  const std::string documents = folder / "documents";
+  test::write_bytes(folder / "texts.jsonl",
+                    "{\"text\": \"one of the documents\"}\n{\"text\": \"a\"}\n{\"text\": \"and another document\"}\n");
+  PreparationOptions options;
+  options.inputs = {folder / "texts.jsonl"};
+  options.output = documents;
+  options.split = "1/0/0";
+  options.force = true;
+  prepare_corpus(options);
+  const std::string divided = "data: {{sequence: 8, path: {}, documents: {}}}";
   const std::string labelled = "task: classify, data: {{sequence: 16, path: {}, labelled: {{validation: 1}}}}";
   return {
       {"language_model", "data: {sequence: 16, synthetic: {states: 8, train_tokens: 2000, validation_tokens: 200}}"},
+      {"separate documents", fmt::format(fmt::runtime(divided), documents, "separate")},
+      {"documents that fit", fmt::format(fmt::runtime(divided), documents, "fit")},
       {"images", fmt::format(fmt::runtime(labelled), images)},
       {"texts", fmt::format(fmt::runtime(labelled), texts)}};
 }
@@ -59,7 +82,7 @@ static std::map<std::string, std::string> configurations(const TemporaryFolder& 
 // The configurations of a task: one for each kind of samples that it has.
 static std::vector<std::string> kinds_of(const TaskKind& task) {
   if (task.name == std::string("classify")) return sample_kinds().names();
-  return {task.name};
+  return {task.name, "separate documents", "documents that fit"};
 }
 
 TEST_CASE("memory is planned with every tensor that a batch of the task has") {

@@ -83,7 +83,8 @@ static void multiply_strip(const BlockA<T>& a, int64_t rows, const T* b, int64_t
 // The queries [begin, end) of a head; pointers are to the first token of the sequence, which has `length`.
 template <class T>
 static void forward_of_head(T* out, T* logsumexp, const T* q, const T* k, const T* v, int64_t begin, int64_t end,
-                            const AttentionLayout& layout, int64_t length, const HeadMask& mask) {
+                            const AttentionLayout& layout, int64_t length, const SequenceDocuments& documents,
+                            const HeadMask& mask) {
   constexpr int64_t kColumns = kTileColumns<T>;
   const Sizes<T> sizes(layout);
   const int64_t d = layout.d_head, width = layout.width(), ld = sizes.scores_ld, out_ld = layout.heads * d;
@@ -101,10 +102,12 @@ static void forward_of_head(T* out, T* logsumexp, const T* q, const T* k, const 
   for (int64_t first = begin; first < end; first += kQueries) {
     const int64_t num_queries = std::min(kQueries, end - first);
     pack_along<kTileRows>(q + first * width, width, num_queries, d, queries);
-    for (int64_t column = 0; column < layout.visible(first + num_queries - 1, length); column += kColumns) {
+    for (int64_t column = documents.first_key(first) / kColumns * kColumns;
+         column < layout.visible(first + num_queries - 1, length); column += kColumns) {
       // Queries that attend to none of these keys.
       const int64_t unseeing = layout.causal ? std::max<int64_t>(0, column - first) : 0;
       for (int64_t row = unseeing / kTileRows * kTileRows; row < num_queries; row += kTileRows) {
+        if (documents.first_key(first + row) >= column + kColumns) break;  // so are those of all later queries
         multiply_panels<T>({queries + row * d, 0, Rows::packed}, std::min<int64_t>(kTileRows, num_queries - row),
                            keys + column * d, kColumns, d, {scores + row * ld + column, ld, factor});
       }
@@ -113,16 +116,20 @@ static void forward_of_head(T* out, T* logsumexp, const T* q, const T* k, const 
       const int64_t num_rows = std::min<int64_t>(kTileRows, num_queries - row);
       // Keys that the last row attends to, which are the most of the tile.
       const int64_t visible = layout.visible(first + row + num_rows - 1, length);
+      const int64_t from = documents.first_key(first + row);
       T inverse[kTileRows];
       for (int64_t i = 0; i < num_rows; ++i) {
+        const int64_t own = documents.first_key(first + row + i);
+        T* const row_scores = scores + (row + i) * ld;
         const auto [sum, largest] =
-            exponentials(scores + (row + i) * ld, layout.visible(first + row + i, length), visible);
+            exponentials(row_scores + own, layout.visible(first + row + i, length) - own, visible - own);
+        std::fill(row_scores + from, row_scores + own, T(0));
         logsumexp[(first + row + i) * layout.heads] = largest + std::log(sum);
         inverse[i] = T(1) / sum;
-        if (mask.mask) mask.apply(scores + (row + i) * ld, first + row + i, layout.visible(first + row + i, length));
+        if (mask.mask) mask.apply(row_scores, first + row + i, own, layout.visible(first + row + i, length));
       }
       T* const rows_out = out + (first + row) * out_ld;
-      multiply_strip<T>({scores + row * ld, ld, Rows::in_place}, num_rows, values, num_keys, d, 0, visible,
+      multiply_strip<T>({scores + row * ld, ld, Rows::in_place}, num_rows, values, num_keys, d, from, visible,
                         {rows_out, out_ld});
       for (int64_t i = 0; i < num_rows; ++i) {
 #pragma omp simd
@@ -155,7 +162,7 @@ void attention_forward(T* out, T* logsumexp, const T* qkv, int64_t batch, const 
         const int64_t kv = h / (heads / layout.kv_heads);
         forward_of_head(out + (b * time * heads + h) * d, logsumexp + b * time * heads + h, sequence + h * d,
                         sequence + layout.key_column() + kv * d, sequence + layout.value_column() + kv * d, begin, end,
-                        layout, layout.length(b), {mask, b, h});
+                        layout, layout.length(b), SequenceDocuments::of(layout, b), {mask, b, h});
       }
     }
   }
@@ -166,6 +173,7 @@ template <class T>
 struct Backward {
   const AttentionLayout& layout;
   int64_t length;  // of the sequence
+  const SequenceDocuments documents;
   const Sizes<T>& sizes;
   const AttentionMask& mask;
   int64_t sequence;
@@ -212,20 +220,26 @@ void Backward<T>::key_panel(int64_t head, int64_t key, int64_t num_keys, int64_t
   // Earlier queries attend to none of these keys.
   const int64_t begin = layout.causal ? std::max<int64_t>(0, key - first) / kColumns * kColumns : 0;
   T* const ds = d_scores + (key - block) * kLd;
-  for (int64_t column = begin; column < num_queries; column += kColumns) {
+  // Later queries are of other documents than the last of these keys, which has the last end.
+  const int64_t limit = documents.end_query(key + num_keys - 1, first + num_queries) - first;
+  if (limit <= begin) {
+    for (int64_t i = 0; i < num_keys; ++i) std::fill_n(ds + i * kLd, num_queries, T(0));
+    return;
+  }
+  for (int64_t column = begin; column < limit; column += kColumns) {
     multiply_panels<T>({keys + key * d, 0, Rows::packed}, num_keys, queries + column * d, kColumns, d,
                        {probabilities + column, kLd, factor});
     multiply_panels<T>({values + key * d, 0, Rows::packed}, num_keys, d_outs + column * d, kColumns, d,
                        {ds + column, kLd});
   }
-  const int64_t end = round_up(num_queries, kColumns);
+  const int64_t end = round_up(limit, kColumns);
   if (mask) draw_factors(head, key, num_keys, first, num_queries);
   for (int64_t i = 0; i < num_keys; ++i) {
     T *p_row = probabilities + i * kLd, *ds_row = ds + i * kLd;
     if (mask) {  // values use the weights after dropout, the gradient of softmax those before it
       const T* const factor_row = factors + i * kLd;
 #pragma omp simd
-      for (int64_t j = begin; j < num_queries; ++j) {
+      for (int64_t j = begin; j < limit; ++j) {
         const T probability = fast_exp(p_row[j] - shift[j]);
         p_row[j] = probability * factor_row[j];
         ds_row[j] = probability * (ds_row[j] * factor_row[j] - dot[j]);
@@ -241,10 +255,14 @@ void Backward<T>::key_panel(int64_t head, int64_t key, int64_t num_keys, int64_t
     const int64_t from = layout.causal ? std::max(begin, key + i - first) : begin;
     std::fill(p_row + begin, p_row + from, T(0));
     std::fill(ds_row, ds_row + from, T(0));
+    if (!documents) continue;
+    const int64_t to = documents.end_query(key + i, first + num_queries) - first;
+    std::fill(p_row + std::clamp(to, begin, limit), p_row + limit, T(0));
+    std::fill(ds_row + std::clamp<int64_t>(to, 0, num_queries), ds_row + num_queries, T(0));
   }
-  multiply_strip<T>({probabilities, kLd, Rows::in_place}, num_keys, d_out_rows, num_queries, d, begin, num_queries,
+  multiply_strip<T>({probabilities, kLd, Rows::in_place}, num_keys, d_out_rows, num_queries, d, begin, limit,
                     {d_v + key * width, width, T(1), true});
-  multiply_strip<T>({ds, kLd, Rows::in_place}, num_keys, query_rows, num_queries, d, begin, num_queries,
+  multiply_strip<T>({ds, kLd, Rows::in_place}, num_keys, query_rows, num_queries, d, begin, limit,
                     {d_k + key * width, width, factor, true});
 }
 
@@ -270,7 +288,8 @@ void Backward<T>::add_head(int64_t head, T* d_q, const T* q, const T* out, const
       for (int64_t j = 0; j < d; ++j) sum += o[j] * d_o[i * out_ld + j];
       dot[i] = sum;
     }
-    for (int64_t block = 0; block < end; block += Sizes<T>::kKeyRows) {
+    const int64_t first_block = documents.first_key(first) / kTileRows * kTileRows;  // where a panel of keys begins
+    for (int64_t block = first_block; block < end; block += Sizes<T>::kKeyRows) {
       const int64_t num_keys = std::min(Sizes<T>::kKeyRows, end - block);
       for (int64_t key = block; key < block + num_keys; key += kTileRows) {
         key_panel(head, key, std::min<int64_t>(kTileRows, block + num_keys - key), block, first, num_queries);
@@ -279,7 +298,7 @@ void Backward<T>::add_head(int64_t head, T* d_q, const T* q, const T* out, const
       for (int64_t row = 0; row < num_queries; row += kTileRows) {
         const int64_t num_rows = std::min<int64_t>(kTileRows, num_queries - row);
         const int64_t visible = std::min(num_keys, layout.visible(first + row + num_rows - 1, length) - block);
-        const Output<T> rows_out{d_q + (first + row) * width, width, factor, block > 0};
+        const Output<T> rows_out{d_q + (first + row) * width, width, factor, block > first_block};
         if (visible <= 0) continue;
         multiply_strip<T>({packed + row * num_keys, 0, Rows::packed}, num_rows, keys_across + block * kTileColumns<T>,
                           time, d, 0, visible, rows_out);
@@ -319,6 +338,7 @@ void attention_backward(T* d_qkv, const T* d_out, const T* qkv, const T* out, co
       using S = Sizes<T>;
       const Backward<T> work{.layout = layout,
                              .length = layout.length(b),
+                             .documents = SequenceDocuments::of(layout, b),
                              .sizes = sizes,
                              .mask = mask,
                              .sequence = b,

@@ -40,17 +40,34 @@ static std::pair<T, T> exponentials(T* scores, int64_t visible, int64_t end) {
   return {sum, largest};
 }
 
-// Dropout of the attention weights of one query and head for its first `visible` keys.
+// The documents of one sequence (AttentionLayout). Neither begins nor ends decrease along a sequence.
+struct SequenceDocuments {
+  const int32_t* begins = nullptr;
+  const int32_t* ends = nullptr;
+
+  static SequenceDocuments of(const AttentionLayout& layout, int64_t sequence) {
+    if (layout.begins == nullptr) return {};
+    return {layout.begins + sequence * layout.time, layout.ends + sequence * layout.time};
+  }
+  explicit operator bool() const { return begins != nullptr; }
+  // The first key that a query attends to, and the end of the queries that attend to a key, at most `most`.
+  int64_t first_key(int64_t query) const { return begins == nullptr ? 0 : begins[query]; }
+  int64_t end_query(int64_t key, int64_t most) const {
+    return ends == nullptr ? most : std::min<int64_t>(most, ends[key]);
+  }
+};
+
+// Dropout of the attention weights of one query and head for the keys from `first` to its last `visible` one.
 struct HeadMask {
   const AttentionMask& mask;
   int64_t sequence, head;
 
   // Key positions start at 0 here, so the first key begins a quad.
   template <class T>
-  void apply(T* weights, int64_t query, int64_t visible) const {
+  void apply(T* weights, int64_t query, int64_t first, int64_t visible) const {
     constexpr int64_t kBlock = 256;
     T factors[kBlock];
-    for (int64_t key = 0; key < visible; key += kBlock) {
+    for (int64_t key = first / 4 * 4; key < visible; key += kBlock) {
       const int64_t count = std::min(kBlock, visible - key);
       drop_factors(factors, mask.key, mask.element(sequence, head, query, mask.quad_of(key)), (count + 3) / 4,
                    mask.threshold, static_cast<T>(mask.keep));

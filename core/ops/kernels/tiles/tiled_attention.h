@@ -66,7 +66,8 @@ template <class Unit>
 // The queries [begin, end) of a head; pointers are to the first token of the sequence, which has `length`.
 template <class Unit>
 void tiled_forward_of_head(float* out, float* logsumexp, const float* q, const float* k, const float* v, int64_t begin,
-                           int64_t end, const AttentionLayout& layout, int64_t length, const HeadMask& mask) {
+                           int64_t end, const AttentionLayout& layout, int64_t length,
+                           const SequenceDocuments& documents, const HeadMask& mask) {
   const TiledSizes sizes(layout);
   const int64_t d = layout.d_head, width = layout.width(), out_ld = layout.heads * d, ld = sizes.scores_ld;
   const float factor = 1.0f / std::sqrt(static_cast<float>(d));
@@ -85,20 +86,24 @@ void tiled_forward_of_head(float* out, float* logsumexp, const float* q, const f
     const int64_t rows = std::min(kPanelExtent, end - first);
     const int64_t panels = divide_up(layout.visible(first + rows - 1, length), kPanelExtent);
     pack_tiles<Unit, TileLayout::a>({q + first * width, width, true, rows, d}, queries);
-    multiply_panel_row<Unit>(queries, keys, sizes.d_steps, sizes.d_steps, scores, ld, panels, false);
+    // Panels of keys before the documents of all these queries.
+    const int64_t before = documents.first_key(first) / kPanelExtent, begin_key = before * kPanelExtent;
+    multiply_panel_row<Unit>(queries, keys + before * sizes.d_steps * 2 * kTileElements, sizes.d_steps, sizes.d_steps,
+                             scores + begin_key, ld, panels - before, false);
     float inverse[kPanelExtent];
     for (int64_t i = 0; i < rows; ++i) {
       float* const row = scores + i * ld;
-      const int64_t visible = layout.visible(first + i, length);
-      for (int64_t j = 0; j < visible; ++j) row[j] *= factor;
-      const auto [sum, largest] = exponentials(row, visible, panels * kPanelExtent);
+      const int64_t visible = layout.visible(first + i, length), own = documents.first_key(first + i);
+      for (int64_t j = own; j < visible; ++j) row[j] *= factor;
+      const auto [sum, largest] = exponentials(row + own, visible - own, panels * kPanelExtent - own);
+      std::fill(row + begin_key, row + own, 0.0f);
       logsumexp[(first + i) * layout.heads] = largest + std::log(sum);
       inverse[i] = 1.0f / sum;
-      if (mask.mask) mask.apply(row, first + i, visible);
+      if (mask.mask) mask.apply(row, first + i, own, visible);
     }
-    pack_tiles<Unit, TileLayout::a>({scores, ld, true, rows, panels * kPanelExtent}, weights);
-    multiply_panel_row<Unit>(weights, values, panels, key_steps, sums, sizes.d_columns, sizes.d_columns / kPanelExtent,
-                             false);
+    pack_tiles<Unit, TileLayout::a>({scores + begin_key, ld, true, rows, panels * kPanelExtent - begin_key}, weights);
+    multiply_panel_row<Unit>(weights, values + before * 2 * kTileElements, panels - before, key_steps, sums,
+                             sizes.d_columns, sizes.d_columns / kPanelExtent, false);
     for (int64_t i = 0; i < rows; ++i) {
       float* const to = out + (first + i) * out_ld;
       for (int64_t j = 0; j < d; ++j) to[j] = sums[i * sizes.d_columns + j] * inverse[i];
@@ -131,7 +136,7 @@ void tiled_attention_forward(float* out, float* logsumexp, const float* qkv, int
           tiled_forward_of_head<Unit>(out + (b * time * heads + h) * d, logsumexp + b * time * heads + h,
                                       sequence + h * d, sequence + layout.key_column() + kv * d,
                                       sequence + layout.value_column() + kv * d, begin, end, layout, layout.length(b),
-                                      {mask, b, h});
+                                      SequenceDocuments::of(layout, b), {mask, b, h});
         }
       }
     }
@@ -145,6 +150,7 @@ struct TiledBackward {
   const TiledSizes& sizes;
   const AttentionMask& mask;
   int64_t sequence, length;
+  const SequenceDocuments documents;
   const uint16_t *keys, *values;        // B (d, keys)
   const uint16_t* key_rows;             // B (keys, d)
   uint16_t *queries, *d_outs;           // A (queries, d)
@@ -161,32 +167,35 @@ struct TiledBackward {
                 const float* logsumexp) const;
 
  private:
-  void probabilities_of(int64_t head, int64_t query, int64_t row, int64_t seen, int64_t end) const;
+  void probabilities_of(int64_t head, int64_t query, int64_t row, int64_t begin, int64_t seen, int64_t end) const;
 };
 
-// Row `row` of the tile: scores -> probabilities, and gradients of weights -> gradients of scores. Keys from `seen` to
-// `end` are not attended to.
+// Row `row` of the tile: scores -> probabilities, and gradients of weights -> gradients of scores. Keys from `begin` on
+// before the query's document, and from `seen` to `end`, are not attended to.
 template <class Unit>
-void TiledBackward<Unit>::probabilities_of(int64_t head, int64_t query, int64_t row, int64_t seen, int64_t end) const {
+void TiledBackward<Unit>::probabilities_of(int64_t head, int64_t query, int64_t row, int64_t begin, int64_t seen,
+                                           int64_t end) const {
+  const int64_t own = documents.first_key(query);
   const float factor = 1.0f / std::sqrt(static_cast<float>(layout.d_head)), from = shift[row], delta = dot[row];
   float *const p = probabilities + row * sizes.scores_ld, *const s = d_scores + row * sizes.scores_ld;
   if (mask) {
     drop_factors(factors, mask.key, mask.element(sequence, head, query, 0), divide_up(seen, int64_t{4}), mask.threshold,
                  mask.keep);
 #pragma omp simd
-    for (int64_t j = 0; j < seen; ++j) {
+    for (int64_t j = own; j < seen; ++j) {
       const float weight = fast_exp(p[j] * factor - from);
       s[j] = weight * (s[j] * factors[j] - delta);
       p[j] = weight * factors[j];
     }
   } else {
 #pragma omp simd
-    for (int64_t j = 0; j < seen; ++j) {
+    for (int64_t j = own; j < seen; ++j) {
       p[j] = fast_exp(p[j] * factor - from);
       s[j] = p[j] * (s[j] - delta);
     }
   }
   for (float* const values_of_row : {p, s}) {
+    std::fill(values_of_row + begin, values_of_row + own, 0.0f);
     std::memset(values_of_row + seen, 0, static_cast<size_t>(end - seen) * sizeof(float));
   }
 }
@@ -200,6 +209,8 @@ void TiledBackward<Unit>::add_head(int64_t head, float* d_q, const float* q, con
   for (int64_t first = 0; first < time; first += kTiledQueries) {
     const int64_t count = std::min(kTiledQueries, time - first), query_steps = divide_up(count, kTileDepth);
     const int64_t all = divide_up(layout.visible(first + count - 1, length), kPanelExtent) * kPanelExtent;
+    // Panels of keys before the documents of all these queries.
+    const int64_t before = documents.first_key(first) / kPanelExtent, begin_key = before * kPanelExtent;
     const float *const q_tile = q + first * width, *const d_out_tile = d_out + first * out_ld;
     pack_tiles<Unit, TileLayout::a>({q_tile, width, true, count, d}, queries);
     pack_tiles<Unit, TileLayout::a>({d_out_tile, out_ld, true, count, d}, d_outs);
@@ -215,37 +226,42 @@ void TiledBackward<Unit>::add_head(int64_t head, float* d_q, const float* q, con
     }
     for (int64_t row = 0; row < count; row += kPanelExtent) {
       const int64_t rows = std::min(kPanelExtent, count - row), panel = row * sizes.d_steps * kTileDepth;
-      const int64_t panels = divide_up(layout.visible(first + row + rows - 1, length), kPanelExtent);
-      multiply_panel_row<Unit>(queries + panel, keys, sizes.d_steps, sizes.d_steps, probabilities + row * ld, ld,
+      const int64_t panels = divide_up(layout.visible(first + row + rows - 1, length), kPanelExtent) - before;
+      const int64_t key_panel = before * sizes.d_steps * 2 * kTileElements, place = row * ld + begin_key;
+      multiply_panel_row<Unit>(queries + panel, keys + key_panel, sizes.d_steps, sizes.d_steps, probabilities + place,
+                               ld, panels, false);
+      multiply_panel_row<Unit>(d_outs + panel, values + key_panel, sizes.d_steps, sizes.d_steps, d_scores + place, ld,
                                panels, false);
-      multiply_panel_row<Unit>(d_outs + panel, values, sizes.d_steps, sizes.d_steps, d_scores + row * ld, ld, panels,
-                               false);
       for (int64_t i = row; i < row + rows; ++i) {
-        probabilities_of(head, first + i, i, layout.visible(first + i, length), all);
+        probabilities_of(head, first + i, i, begin_key, layout.visible(first + i, length), all);
       }
     }
-    const TileSource scores{d_scores, ld, true, count, all};
+    const TileSource scores{d_scores + begin_key, ld, true, count, all - begin_key};
     pack_tiles<Unit, TileLayout::a>(scores, ds);
     for (int64_t row = 0; row < count; row += kPanelExtent) {
       const int64_t rows = std::min(kPanelExtent, count - row);
-      const int64_t steps = divide_up(layout.visible(first + row + rows - 1, length), kTileDepth);
-      multiply_panel_row<Unit>(ds + row * all, key_rows, steps, sizes.key_panels, sums, sizes.d_columns, d_panels,
-                               false);
+      const int64_t steps = divide_up(layout.visible(first + row + rows - 1, length), kTileDepth) - before;
+      multiply_panel_row<Unit>(ds + row * (all - begin_key), key_rows + before * 2 * kTileElements, steps,
+                               sizes.key_panels, sums, sizes.d_columns, d_panels, false);
       for (int64_t i = 0; i < rows; ++i) {
         float* const to = d_q + (first + row + i) * width;
         for (int64_t j = 0; j < d; ++j) to[j] = factor * sums[i * sizes.d_columns + j];
       }
     }
-    pack_tiles<Unit, TileLayout::a>({d_scores, ld, false, all, count}, ds_across);
-    pack_tiles<Unit, TileLayout::a>({probabilities, ld, false, all, count}, p_across);
-    for (int64_t key = 0; key < all; key += kPanelExtent) {
+    pack_tiles<Unit, TileLayout::a>({d_scores + begin_key, ld, false, all - begin_key, count}, ds_across);
+    pack_tiles<Unit, TileLayout::a>({probabilities + begin_key, ld, false, all - begin_key, count}, p_across);
+    for (int64_t key = begin_key; key < all; key += kPanelExtent) {
       // Earlier queries attend to none of these keys: their products are zero.
       const int64_t skipped = layout.causal ? std::max<int64_t>(0, key - first) / kTileDepth : 0;
-      const int64_t tile = skipped * 2 * kTileElements, panel = key * query_steps * kTileDepth + tile;
-      multiply_panel_row<Unit>(ds_across + panel, query_rows + tile, query_steps - skipped, query_steps,
-                               d_k + key * sizes.d_columns, sizes.d_columns, d_panels, true);
-      multiply_panel_row<Unit>(p_across + panel, d_out_rows + tile, query_steps - skipped, query_steps,
-                               d_v + key * sizes.d_columns, sizes.d_columns, d_panels, true);
+      // Later queries are of other documents than the last of these keys.
+      const int64_t last = std::min(key + kPanelExtent, time) - 1;
+      const int64_t steps = divide_up(documents.end_query(last, first + count) - first, kTileDepth) - skipped;
+      if (steps <= 0) continue;
+      const int64_t tile = skipped * 2 * kTileElements, panel = (key - begin_key) * query_steps * kTileDepth + tile;
+      multiply_panel_row<Unit>(ds_across + panel, query_rows + tile, steps, query_steps, d_k + key * sizes.d_columns,
+                               sizes.d_columns, d_panels, true);
+      multiply_panel_row<Unit>(p_across + panel, d_out_rows + tile, steps, query_steps, d_v + key * sizes.d_columns,
+                               sizes.d_columns, d_panels, true);
     }
   }
 }
@@ -283,6 +299,7 @@ void tiled_attention_backward(float* d_qkv, const float* d_out, const float* qkv
                                        .mask = mask,
                                        .sequence = b,
                                        .length = layout.length(b),
+                                       .documents = SequenceDocuments::of(layout, b),
                                        .keys = keys,
                                        .values = values,
                                        .key_rows = key_rows,

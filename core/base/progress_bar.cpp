@@ -1,4 +1,4 @@
-#include "core/train/progress_bar.h"
+#include "core/base/progress_bar.h"
 
 #include <fmt/core.h>
 #include <sys/ioctl.h>
