@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "core/base/json_text.h"
+#include "core/base/text.h"
 #include "core/ops/adamw.h"
 #include "core/ops/attention.h"
 #include "core/ops/cross_entropy.h"
@@ -64,7 +65,10 @@ class Bench {
 
   bool wants(const std::string& op) {
     activations_.reset();
-    return op.find(options_.only) != std::string::npos;
+    const std::vector<std::string> parts = split(options_.only, ',');
+    return options_.only.empty() || std::any_of(parts.begin(), parts.end(), [&](const std::string& part) {
+             return op.find(part) != std::string::npos;
+           });
   }
 
   // Measures and prints one row. `flops` and `bytes` are per run; the one that is not reported is 0.
