@@ -127,6 +127,19 @@ TEST_CASE("kernels that hang on a GPU cost the other lines no time") {
                                   says("its kernels hang: see gemm") && says("true     attention by the kernels"));
 }
 
+TEST_CASE("where the packed programs do not run on a machine with a GPU, they are built there") {
+  Machine machine;
+  machine.tool("cmake",
+               "case $1 in --build) mkdir -p \"$2/bin\"; cp \"$MOE_PROGRAMS/good\" \"$2/bin/moe-bench\"\n"
+               "cp \"$MOE_PROGRAMS/test_ops_cuda\" \"$2/bin/\";; esac");
+  machine.tool("good", "echo '{\"bench\":\"op\",\"op\":\"copy\",\"who\":\"moe-train\",\"us\":20,\"gbps\":4000}'");
+  machine.tool("moe-bench", "echo \"version 'GLIBC_2.38' not found\" >&2; exit 1");
+  const Finished run = machine.first({machine.out()});
+  INFO(run.err);
+  CHECK_THAT(machine.table(), says("true     the programs start") && says("the packed programs did not run here") &&
+                                  says("unknown  gradients of a training step") && says("true     grouped products"));
+}
+
 TEST_CASE("the first minutes on a GPU are not spent on a machine without one, or with another one") {
   Machine machine;
   machine.tool("nvidia-smi", "exit 9");
