@@ -61,7 +61,7 @@ static CommandLine add_ops(CommandLine& app, Request& r) {
   CommandLine op = app.add_subcommand("ops", "measure single ops at the shapes of training steps");
   op.add_option("--device", r.device, "auto, cpu or cuda").capture_default_str();
   op.add_option("--precision", r.precision, "auto, f32 or bf16").capture_default_str();
-  op.add_option("--only", r.ops.only, "measure only ops whose name contains this text");
+  op.add_option("--only", r.ops.only, "measure only ops whose name contains this text, or one of several with commas");
   op.add_option("--who", r.ops.who, "label of the printed rows").capture_default_str();
   op.add_option("--shrink", r.ops.shrink, "factor by which the sizes are divided")
       .capture_default_str()

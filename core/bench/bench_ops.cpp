@@ -5,15 +5,19 @@
 #include <vector>
 
 #include "core/base/json_text.h"
+#include "core/base/text.h"
+#include "core/ops/activation.h"
 #include "core/ops/adamw.h"
 #include "core/ops/attention.h"
 #include "core/ops/cross_entropy.h"
 #include "core/ops/dispatch_rows.h"
 #include "core/ops/elementwise.h"
+#include "core/ops/embedding.h"
 #include "core/ops/grouped_gemm.h"
 #include "core/ops/initialise.h"
 #include "core/ops/matmul.h"
 #include "core/ops/rms_norm.h"
+#include "core/ops/rope.h"
 #include "core/tensor/copy.h"
 #include "core/tensor/device.h"
 
@@ -64,7 +68,10 @@ class Bench {
 
   bool wants(const std::string& op) {
     activations_.reset();
-    return op.find(options_.only) != std::string::npos;
+    const std::vector<std::string> parts = split(options_.only, ',');
+    return options_.only.empty() || std::any_of(parts.begin(), parts.end(), [&](const std::string& part) {
+             return op.find(part) != std::string::npos;
+           });
   }
 
   // Measures and prints one row. `flops` and `bytes` are per run; the one that is not reported is 0.
@@ -216,6 +223,43 @@ void norms(Bench& b, int64_t wanted_tokens, int64_t d) {
             [&] { rms_norm_backward(b.ctx, y, d_weight, d_y, x, weight, rms, false); });
 }
 
+// `share`: of the tokens that have the same id, as a space has in text; the others are spread evenly.
+void embedding(Bench& b, int64_t wanted_tokens, int64_t d, int64_t vocab, double share) {
+  const int64_t tokens = b.shrunk(wanted_tokens);
+  if (!b.wants("embedding_backward")) return;
+  std::vector<int32_t> numbers;
+  const RandomKey key{.purpose = RandomPurpose::test};
+  const auto frequent = static_cast<uint64_t>(share * 1e6);
+  for (int64_t t = 0; t < tokens; ++t) {
+    const uint64_t bits = key.bits(static_cast<uint64_t>(t));
+    const bool is_frequent = bits % 1'000'000 < frequent;
+    numbers.push_back(is_frequent ? 0 : static_cast<int32_t>(bits / 1'000'000 % static_cast<uint64_t>(vocab)));
+  }
+  const Tensor ids = b.numbers(numbers), d_y = b.random({tokens, d}), d_table = b.wide_random({vocab, d});
+  const auto size = static_cast<double>(size_of(b.ctx.dtype) + 2 * size_of(wide(b.ctx.dtype)));
+  b.measure("embedding_backward", fmt::format("tokens{} d{} vocab{} share{}", tokens, d, vocab, share), 0,
+            static_cast<double>(tokens * d) * size, [&] { embedding_backward(b.ctx, d_table, d_y, ids); });
+}
+
+void rotary(Bench& b, int64_t wanted_tokens, int64_t heads, int64_t d_head, int64_t time) {
+  const int64_t tokens = b.shrunk(wanted_tokens) / time * time;
+  if (!b.wants("rope_forward") || tokens == 0) return;
+  const AttentionLayout layout{.time = time, .heads = heads, .kv_heads = heads, .d_head = d_head};
+  const Tensor qkv = b.random({tokens, layout.width()});
+  b.measure("rope_forward", fmt::format("tokens{} T{} H{} d{}", tokens, time, heads, d_head), 0,
+            static_cast<double>(2 * 2 * tokens * heads * d_head) * static_cast<double>(size_of(b.ctx.dtype)),
+            [&] { rope_forward(b.ctx, qkv, layout, {.dims = d_head}); });
+}
+
+void activation(Bench& b, int64_t wanted_rows, int64_t d_ff) {
+  const int64_t rows = b.shrunk(wanted_rows);
+  if (!b.wants("activation_backward")) return;
+  const Tensor z = b.random({rows, d_ff}), d_y = b.random({rows, d_ff}), d_z = b.ctx.allocate({rows, d_ff});
+  b.measure("activation_backward", fmt::format("gelu_tanh rows{} f{}", rows, d_ff), 0,
+            3 * static_cast<double>(rows * d_ff) * static_cast<double>(size_of(b.ctx.dtype)),
+            [&] { activation_backward(b.ctx, d_z, d_y, z, Activation::gelu_tanh); });
+}
+
 void loss(Bench& b, int64_t wanted_tokens, int64_t wanted_vocab) {
   const int64_t tokens = b.shrunk(wanted_tokens), vocab = b.shrunk(wanted_vocab);
   if (!b.wants("cross_entropy")) return;
@@ -256,6 +300,9 @@ void bench_ops(const DeviceChoice& device, const OpBenchOptions& options,
   moves(bench, 65'536, 768, 2, 64);
   moves(bench, 65'536, 768, 8, 64);
   norms(bench, 65'536, 768);
+  for (const double share : {0.0, 0.05, 0.18}) embedding(bench, 65'536, 768, 50'304, share);
+  rotary(bench, 65'536, 12, 64, 1024);
+  activation(bench, 131'072, 3072);
   loss(bench, 16'384, 50'304);
   optimizer(bench, 268'435'456);
 }

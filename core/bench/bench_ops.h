@@ -8,7 +8,7 @@
 namespace moe {
 
 struct OpBenchOptions {
-  std::string only;               // run only ops whose name contains this; empty: all
+  std::string only;  // run only ops whose name contains one of these texts, with commas between; empty: all
   std::string who = "moe-train";  // label of the rows
   double shrink = 1;              // divides tokens, vocabulary and parameters, for a small machine
   double seconds = 0.2;           // duration of one measurement; the result is the median of five

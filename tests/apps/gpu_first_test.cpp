@@ -105,7 +105,7 @@ TEST_CASE("a kernel that gives wrong numbers on a GPU is examined by the portabl
   CHECK_THAT(machine.sanitizer_calls(), says("racecheck") && says("grouped products\\, many tiles*"));
 
   machine.passes("test_ops_cuda");  // mended
-  CHECK(machine.first({"--again", machine.out(), "gemm"}).code == 0);
+  CHECK(machine.first({"--again", machine.out()}).code == 0);
   CHECK_THAT(machine.table(), says("true     grouped products"));
 }
 
@@ -118,12 +118,34 @@ TEST_CASE("what the time on a GPU did not suffice for is unknown, and comes firs
   CHECK_THAT(machine.table(), says("true     the programs start") && says("true     attention by"));
 }
 
+TEST_CASE("kernels that hang on a GPU cost the other lines no time") {
+  Machine machine;
+  machine.tool("test_ops_cuda", "case $* in *'cpu]grouped product*'*) exit 124; esac\necho 'All tests passed'");
+  machine.tool("test_step_cuda", "echo \"error: portable ${MOE_FORCE_SM80:-no}\"");
+  CHECK(machine.first({machine.out()}).code == 0);
+  CHECK_THAT(machine.table(), says("unknown  grouped products") && says("error: portable 1") &&
+                                  says("its kernels hang: see gemm") && says("true     attention by the kernels"));
+}
+
+TEST_CASE("where the packed programs do not run on a machine with a GPU, they are built there") {
+  Machine machine;
+  machine.tool("cmake",
+               "case $1 in --build) mkdir -p \"$2/bin\"; cp \"$MOE_PROGRAMS/good\" \"$2/bin/moe-bench\"\n"
+               "cp \"$MOE_PROGRAMS/test_ops_cuda\" \"$2/bin/\";; esac");
+  machine.tool("good", "echo '{\"bench\":\"op\",\"op\":\"copy\",\"who\":\"moe-train\",\"us\":20,\"gbps\":4000}'");
+  machine.tool("moe-bench", "echo \"version 'GLIBC_2.38' not found\" >&2; exit 1");
+  const Finished run = machine.first({machine.out()});
+  INFO(run.err);
+  CHECK_THAT(machine.table(), says("true     the programs start") && says("the packed programs did not run here") &&
+                                  says("unknown  gradients of a training step") && says("true     grouped products"));
+}
+
 TEST_CASE("the first minutes on a GPU are not spent on a machine without one, or with another one") {
   Machine machine;
   machine.tool("nvidia-smi", "exit 9");
   const Finished without = machine.first({machine.out()});
   CHECK(without.code == 1);
   CHECK_THAT(without.err, says("nvidia-smi finds no GPU"));
-  CHECK(machine.first({"--again", machine.out()}).code == 2);
+  CHECK(machine.first({"--second", machine.out()}).code == 1);  // there are no results
   CHECK(machine.first({"--other"}).code == 2);
 }

@@ -1,5 +1,6 @@
 #include "tests/emulator/memory.h"
 
+#include <sanitizer/asan_interface.h>
 #include <sys/mman.h>
 
 #include <cstdlib>
@@ -35,6 +36,8 @@ void* allocate_device_memory(size_t bytes, bool managed) {
     void* pages = mmap(nullptr, mapped(bytes), PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (pages != MAP_FAILED) base = static_cast<char*>(pages) + kPage;
     if (base && accesses > 0) mprotect(base, bytes, PROT_READ | PROT_WRITE);
+    // With AddressSanitizer, also what is past the end in the last page.
+    if (base) ASAN_POISON_MEMORY_REGION(static_cast<char*>(base) + bytes, mapped(bytes) - 2 * kPage - bytes);
   }
   if (base) {
     ++memory_generation;
@@ -52,10 +55,12 @@ void release_device_memory(void* memory) {
   allocations.erase(found);
   ++memory_generation;
   watch::delete_record(released.record);
-  if (released.managed)
+  if (released.managed) {
     std::free(memory);
-  else
+  } else {
+    ASAN_UNPOISON_MEMORY_REGION(released.base, mapped(released.bytes) - 2 * kPage);
     munmap(released.base - kPage, mapped(released.bytes));
+  }
 }
 
 const DeviceMemory* device_memory_at(const void* address) {

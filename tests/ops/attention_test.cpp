@@ -313,7 +313,7 @@ TEST_CASE("attention is causal and separates sequences", "[hopper]") {
   TestContext ctx;
   const AttentionLayout layout{70, 2, 1, 4};
   const Tensor qkv = ctx.normal({140, layout.width()}, 4), changed = ctx.copy_of(qkv);
-  for (int64_t i = 0; i < layout.width(); ++i) set(changed, 66 * layout.width() + i, 9);
+  set_all(changed.slice(66, 1), 9);
   const Tensor before = run_forward(ctx, qkv, layout).out, after = run_forward(ctx, changed, layout).out;
   check_same_bits("tokens before the change", after.slice(0, 66), before.slice(0, 66));
   check_same_bits("the other sequence", after.slice(70, 70), before.slice(70, 70));
@@ -324,7 +324,7 @@ TEST_CASE("non-causal attention covers the whole sequence and no other", "[hoppe
   TestContext ctx;
   const AttentionLayout layout{70, 2, 1, 4, false};
   const Tensor qkv = ctx.normal({140, layout.width()}, 4), changed = ctx.copy_of(qkv);
-  for (int64_t i = 0; i < layout.width(); ++i) set(changed, 66 * layout.width() + i, 9);
+  set_all(changed.slice(66, 1), 9);
   const Tensor before = run_forward(ctx, qkv, layout).out, after = run_forward(ctx, changed, layout).out;
   for (int64_t token = 0; token < 70; ++token) CHECK(get(after, token * 8) != get(before, token * 8));
   check_same_bits("the other sequence", after.slice(70, 70), before.slice(70, 70));

@@ -185,6 +185,17 @@ void set(Tensor x, int64_t i, double value) {
   }
 }
 
+void set_all(Tensor x, double value) {
+  std::vector<std::byte> elements(x.bytes());
+  const Tensor host{elements.data(), x.shape, x.dtype, Device::cpu};
+  for (int64_t i = 0; i < x.size(); ++i) set(host, i, value);
+  if (x.bytes() == 0) return;
+  if (x.device == Device::cpu)
+    std::memcpy(x.data, elements.data(), elements.size());
+  else
+    write_to_device(x.data, elements.data(), elements.size());
+}
+
 std::vector<double> values(ConstTensor x) {
   std::vector<double> result(static_cast<size_t>(x.size()));
   for (int64_t i = 0; i < x.size(); ++i) result[as_index(i)] = get(x, i);

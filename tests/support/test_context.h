@@ -89,9 +89,10 @@ const T* host_data(ConstTensor x) {
   return static_cast<const T*>(host_bytes(x));
 }
 
-// Element i of a tensor of any dtype, and all elements.
+// Element i of a tensor of any dtype, and all elements. On a device each set() is a copy, so loops use set_all().
 double get(ConstTensor x, int64_t i);
 void set(Tensor x, int64_t i, double value);
+void set_all(Tensor x, double value);
 std::vector<double> values(ConstTensor x);
 double dot(ConstTensor a, ConstTensor b);
 
