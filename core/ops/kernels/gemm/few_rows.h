@@ -79,8 +79,8 @@ void few_rows_along(const GemmProblem<T>& problem, int64_t p0, int64_t p1) {
       Vector square[kWidth];
       unroll<kWidth>([&](auto i) __attribute__((always_inline)) {
         std::memcpy(&square[i], rows[i] + p, sizeof(Vector));
-        // Rows are too many and too short for the hardware's prefetchers.
-        __builtin_prefetch(rows[i] + p + 8 * kWidth);
+        // Of the next vector's row: rows are too many and too short for the hardware's prefetchers.
+        __builtin_prefetch(rows[i] + kWidth * problem.ldb + p);
       });
       transpose<kWidth / 2>(square);
       unroll<kWidth>([&](auto step) __attribute__((always_inline)) {
