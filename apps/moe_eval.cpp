@@ -15,6 +15,7 @@
 #include "core/checkpoint/checkpoint.h"
 #include "core/checkpoint/files.h"
 #include "core/evaluate/evaluator.h"
+#include "core/evaluate/source_losses.h"
 #include "core/generate/multiple_choice.h"
 #include "core/generate/token_table.h"
 #include "core/inspect/variation_report.h"
@@ -99,7 +100,7 @@ struct Options {
   EvaluationOptions evaluation{.sequences = 8};
   int64_t expert_parallel = 0;
   int threads = 0;
-  bool json = false, probe = false;
+  bool json = false, probe = false, by_source = false;
   Varied varied;
   Given given;
 
@@ -128,6 +129,7 @@ struct Options {
     app.add_option("--threads", threads, "threads per rank; default: cores / ranks");
     add_device_options(app, device, precision);
     app.add_flag("--json", json, "print everything as one JSON object");
+    app.add_flag("--by-source", by_source, "also print the loss by the input file of each predicted token");
     app.add_flag("--probe-causality", probe,
                  "also measure whether a token's loss depends on later tokens or on other windows");
     varied.add_options(app);
@@ -138,7 +140,7 @@ struct Options {
     if (!varied.html.empty() && !varied.any())
       throw UsageError("--html needs several evaluations; add --k, --experts, --router, --vary or --knock-out");
     if (!metric.empty()) metrics().at(metric);
-    given.check(varied.any() || probe || !data.empty() || split != "test" || evaluation.tokens > 0 ||
+    given.check(varied.any() || probe || by_source || !data.empty() || split != "test" || evaluation.tokens > 0 ||
                 evaluation.streams > 0);
   }
   // The metric to print, one of those that the task offers.
@@ -204,12 +206,22 @@ struct Result {
   Evaluation evaluation;
   Causality causality;                // by the model's configuration
   std::optional<Causality> measured;  // with --probe-causality
+  std::vector<SourceLoss> sources;    // with --by-source
 };
 
 static Result evaluate_as_trained(const Options& options, const Subject& subject) {
   TrainingState& state = *subject.run.state;
-  Result result{
-      evaluate(state, subject.run.groups, subject.set, options.evaluation.sequences), state.model->causality(), {}};
+  std::optional<SourceLosses> sources;
+  LossVisitor visit;
+  if (options.by_source) {
+    sources.emplace(state.ctx, subject.set, std::ssize(subject.task.source_names(options.split)));
+    visit = [&](int64_t first, ConstTensor losses) { sources->add(first, losses); };
+  }
+  Result result{evaluate(state, subject.run.groups, subject.set, options.evaluation.sequences, visit),
+                state.model->causality(),
+                {},
+                {}};
+  if (sources) result.sources = sources->sums(*subject.run.groups.world);
   result.evaluation.metrics = subject.task.metrics();
   if (options.probe) result.measured = subject.task.measure_causality(state, options.split, options.evaluation);
   if (options.metric == "bpb" && !result.evaluation.raw_bytes) {
@@ -235,6 +247,7 @@ static void log_result(const Options& options, const Subject& subject, const Res
                                            : "the tokens that it is evaluated together with");
   }
   if (result.measured) log::info("measured causality: {}", name_of(*result.measured));
+  if (options.by_source) log::info("{}", source_text(result.sources, subject.task.source_names(options.split)));
 }
 
 static Json to_json(const Options& options, const Subject& subject, const Result& result) {
@@ -250,6 +263,7 @@ static Json to_json(const Options& options, const Subject& subject, const Result
   if (e.unknown) record["unknown"] = {{"tokens", e.unknown->tokens}, {"bytes", e.unknown->bytes}};
   record["causality"] = name_of(result.causality);
   if (result.measured) record["measured_causality"] = name_of(*result.measured);
+  if (options.by_source) record["sources"] = source_json(result.sources, subject.task.source_names(options.split));
   for (const char* name : e.metrics) record[name] = metrics().at(name).value(e);
   return record;
 }

@@ -145,7 +145,7 @@ Corpus Corpus::open_shards(const std::string& path, const std::vector<std::strin
   }
   int64_t vocab_size = options.vocab_size;
   if (!options.tokenizer.empty()) {
-    corpus.tokenizer_ = open_tokenizer(options.tokenizer);
+    corpus.tokenizer_ = open_tokenizer(options.tokenizer, options.pattern);
     vocab_size = corpus.vocab_size();
     if (options.vocab_size != 0 && options.vocab_size != vocab_size)
       raise<UsageError>("vocab_size is {}, but {} has {} tokens", options.vocab_size, options.tokenizer, vocab_size);

@@ -23,6 +23,8 @@ struct CorpusOptions {
   double validation_share = 0.05;
   // The tokenizer of the token ids: the folder of GPT-2's files or a .model file of SentencePiece; empty: unknown.
   std::string tokenizer = {};
+  // How a tiktoken file's vocabulary cuts a text into words: gpt2, cl100k, o200k or a regular expression.
+  std::string pattern = {};
 };
 
 // A file that was verified.

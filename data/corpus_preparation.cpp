@@ -18,6 +18,7 @@
 #include "data/text_input.h"
 #include "data/tokenizers/external.h"
 #include "data/tokenizers/pipeline/pipeline_tokenizer.h"
+#include "data/tokenizers/trained.h"
 
 namespace moe {
 namespace {
@@ -135,6 +136,7 @@ Json describe_files(const std::vector<std::string>& paths) {
 // tokenizer.json may hold a whole model, which is not a part of the tokenizer.
 std::vector<std::string> vocabulary_files(const std::string& tokenizer, const std::string& path) {
   namespace fs = std::filesystem;
+  if (tokenizer == "trained") return {trained_tokenizer_file(path)};
   if (!fs::is_directory(path)) return {path};
   if (tokenizer == PipelineTokenizer::kName) return {PipelineTokenizer::file_of(path)};
   std::vector<std::string> files;

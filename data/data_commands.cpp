@@ -115,7 +115,9 @@ void add_shard_options(CommandLine& command, CorpusOptions& options) {
   command.add_option("--vocab-size", options.vocab_size, "vocabulary size of .bin files, which do not record it");
   command.add_option("--tokenizer", options.tokenizer,
                      "tokenizer of .bin files: the folder of GPT-2's encoder.json and vocab.bpe, a .model file or a "
-                     "tokenizer.json");
+                     "tokenizer.json, a file of tiktoken, a checkpoint or a prepared corpus");
+  command.add_option("--pattern", options.pattern,
+                     "how tiktoken's vocabulary cuts a text into words: gpt2, cl100k, o200k or a regular expression");
 }
 
 struct InfoOptions {

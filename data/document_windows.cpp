@@ -81,6 +81,19 @@ std::optional<UnknownText> predicted_unknown(const Split& split, DocumentMode mo
   return unknown;
 }
 
+void write_target_sources(const Split& split, const Batch& batch, std::vector<int32_t>& sources) {
+  sources.assign(batch.targets.size(), 0);
+  for (int64_t row = 0; row < batch.sequences; ++row) {
+    const int64_t first = batch.starts[as_index(row)] + 1;  // the first target
+    const int64_t tokens = batch.lengths.empty() ? batch.length : batch.lengths[as_index(row)];
+    int32_t* const of_row = sources.data() + row * batch.length;
+    split.visit_documents(first, tokens, [&](int64_t place, int64_t source) {
+      std::fill(of_row + std::max<int64_t>(place - first, 0), of_row + tokens, static_cast<int32_t>(source));
+      return true;
+    });
+  }
+}
+
 DocumentWindows::DocumentWindows(const Split& split, int64_t context, int64_t stride)
     : split_(split), context_(context), stride_(stride) {
   expect_documents(split, DocumentMode::fit);

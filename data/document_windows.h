@@ -33,6 +33,9 @@ int64_t count_predictions(const Split& split, int64_t begin, int64_t count, Docu
 std::optional<int64_t> predicted_bytes(const Split& split, DocumentMode mode);
 std::optional<UnknownText> predicted_unknown(const Split& split, DocumentMode mode);
 
+// Writes the source of each target of the batch's windows of a split with documents.
+void write_target_sources(const Split& split, const Batch& batch, std::vector<int32_t>& sources);
+
 // Cuts each document into windows of up to `context` predictions, each `stride` tokens after the one before. All places
 // of a document's first window are scored, and the last `stride` of its others. A document's first token is predicted
 // by none. Keeps 8 bytes for each 256 documents.
@@ -71,6 +74,10 @@ class EvaluationDocuments : public EvaluationSet {
     return {{"context", context_}, {"stride", stride_}};
   }
   std::string_view documents() const override { return name_of(DocumentMode::fit); }
+  bool has_sources() const override { return true; }
+  void target_sources(const Batch& batch, std::vector<int32_t>& sources) const override {
+    write_target_sources(split_, batch, sources);
+  }
   std::optional<int64_t> raw_bytes() const override { return predicted_bytes(split_, DocumentMode::fit); }
   std::optional<UnknownText> unknown() const override { return predicted_unknown(split_, DocumentMode::fit); }
   void load(int64_t first, int64_t count, Batch& batch) const override;

@@ -27,6 +27,10 @@ class EvaluationSet {
   // How the documents of a text are treated, by the name of its DocumentMode (document_windows.h). Empty where there
   // are no documents.
   virtual std::string_view documents() const { return {}; }
+  // Whether the sources of its tokens are known, and writes those of all targets of a loaded batch, by place; places
+  // that are not scored have any.
+  virtual bool has_sources() const { return false; }
+  virtual void target_sources(const Batch& /*batch*/, std::vector<int32_t>& /*sources*/) const {}
   // Exact number of bytes of text that the predicted tokens stand for; nothing where it is unknown.
   virtual std::optional<int64_t> raw_bytes() const { return std::nullopt; }
   // What of that text is unknown to the tokenizer; nothing where it was not counted.

@@ -26,6 +26,10 @@ class EvaluationWindows : public EvaluationSet {
     return {{"context", context_}, {"stride", stride_}};
   }
   std::string_view documents() const override { return name_of(mode_); }
+  bool has_sources() const override { return split_.has_documents(); }
+  void target_sources(const Batch& batch, std::vector<int32_t>& sources) const override {
+    write_target_sources(split_, batch, sources);
+  }
   std::optional<int64_t> raw_bytes() const override { return predicted_bytes(split_, mode_); }
   std::optional<UnknownText> unknown() const override { return predicted_unknown(split_, mode_); }
 

@@ -54,7 +54,10 @@ TokenFile::TokenFile(const std::string& path) : file_(PosixFile::open(path)) {
     raise<DataError>("{}: not a token file: magic {}; expected {} (uint16 tokens) or {} (uint32 tokens)", path,
                      header[0], kTokenFormat16.magic, kTokenFormat32.magic);
   }
-  num_tokens_ = count_in(header);
+  // A file of another program may have anything in the fourth number, and fits by the third alone.
+  num_tokens_ = header[2];
+  if (num_tokens_ < 0 || file_bytes != kTokenHeaderBytes + num_tokens_ * bytes_per_token_)
+    num_tokens_ = count_in(header);
   constexpr int64_t kMost = int64_t{1} << 48;  // so that no product overflows
   if (num_tokens_ < 0 || num_tokens_ > kMost) raise<DataError>("{}: the header says {} tokens", path, num_tokens_);
   if (const int64_t expected = kTokenHeaderBytes + num_tokens_ * bytes_per_token_; file_bytes != expected) {

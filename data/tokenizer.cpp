@@ -10,6 +10,7 @@
 #include "data/tokenizers/pipeline/pipeline_tokenizer.h"
 #include "data/tokenizers/sentence_piece.h"
 #include "data/tokenizers/tiktoken.h"
+#include "data/tokenizers/trained.h"
 #include "data/tokenizers/word.h"
 
 namespace moe {
@@ -35,6 +36,8 @@ const Table<TokenizerEntry>& tokenizers() {
            PipelineTokenizer::from_json, PipelineTokenizer::make, PipelineTokenizer::is_vocabulary},
           {"tiktoken", "read from a file of tokens and ranks (--vocabulary), with the rule for words --pattern",
            TiktokenTokenizer::from_json, TiktokenTokenizer::make, TiktokenTokenizer::is_vocabulary},
+          {"trained", "that of a checkpoint or of a prepared corpus (--vocabulary: its folder, or moe_tokenizer.json)",
+           nullptr, make_trained_tokenizer, is_trained_tokenizer},
           {"external", "tokens made by another program", ExternalTokenizer::from_json, nullptr, nullptr},
       });
   return table;
@@ -101,13 +104,15 @@ const TokenizerEntry& find_tokenizer(const std::string& word, TokenizerOptions& 
   return recognise(word);
 }
 
-std::unique_ptr<Tokenizer> open_tokenizer(const std::string& path) {
-  return recognise(path).make({}, {.vocabulary = path});
+std::unique_ptr<Tokenizer> open_tokenizer(const std::string& path, const std::string& pattern) {
+  return recognise(path).make({}, {.vocabulary = path, .pattern = pattern});
 }
 
 std::unique_ptr<Tokenizer> load_tokenizer(const Json& description, const std::string& origin) {
   try {
-    return tokenizers().at(description.at("name").get<std::string>()).from_json(description);
+    const TokenizerEntry& entry = tokenizers().at(description.at("name").get<std::string>());
+    if (!entry.from_json) raise<DataError>("no tokenizer is called '{}'", entry.name);
+    return entry.from_json(description);
   } catch (const JsonError& error) {
     raise<DataError>("{}: invalid tokenizer description: {}", origin, error.what());
   } catch (const Error& error) {

@@ -94,7 +94,7 @@ struct TokenizerOptions {
 struct TokenizerEntry {
   std::string_view name;
   std::string_view help;
-  std::unique_ptr<Tokenizer> (*from_json)(const Json&);
+  std::unique_ptr<Tokenizer> (*from_json)(const Json&);  // null: its descriptions are of other tokenizers
   // Makes the tokenizer for a training text, from which it may learn; null where a tokenizer cannot be made from text.
   // Throws UsageError for an option that the tokenizer does not accept.
   std::unique_ptr<Tokenizer> (*make)(const TrainingText&, const TokenizerOptions&);
@@ -120,8 +120,8 @@ std::unique_ptr<Tokenizer> naming(const std::string& path, const std::function<s
 void refuse_foreign(const TokenizerOptions& options, std::string_view name, std::string_view takes);
 
 // Opens the tokenizer of another program's files: the one whose is_vocabulary() returns true. Throws DataError where
-// none does.
-std::unique_ptr<Tokenizer> open_tokenizer(const std::string& path);
+// none does. `pattern`: how tiktoken's vocabularies cut a text into words.
+std::unique_ptr<Tokenizer> open_tokenizer(const std::string& path, const std::string& pattern = {});
 
 // Restores the tokenizer from the output of to_json. The DataError about an invalid description names `origin` (a
 // path).

@@ -83,7 +83,9 @@ void locate_inputs(TrainConfig& config) {
     if (value.empty()) return;
     if (const Found found = find(value, folder_of(set, field)); !found.here && !found.path.empty()) value = found.path;
   };
-  for (std::string& corpus : data.mixture.with) complete(data.mixture, "with", corpus);
+  for (std::string& corpus : data.mixture.with) {
+    if (const Found found = find(corpus, folder_of(data.mixture, "with")); !found.path.empty()) corpus = found.path;
+  }
   complete(data.labelled, "vocabulary", data.labelled.vocabulary);
   const std::vector<std::string> words = words_of<TokenizerEntry>();
   if (std::find(words.begin(), words.end(), data.labelled.tokenizer) == words.end())

@@ -111,7 +111,12 @@ void DataConfig::fields(FieldVisitor& v) {
       {-1, 1LL << 62});
   v.field("tokenizer", tokenizer,
           "tokenizer of .bin files, from which their text and byte counts are derived: the folder with GPT-2's "
-          "encoder.json and vocab.bpe, a .model file of SentencePiece, or a tokenizer.json; empty = unknown");
+          "encoder.json and vocab.bpe, a .model file of SentencePiece, a tokenizer.json, a file of tiktoken, a "
+          "checkpoint or "
+          "a prepared corpus; empty = unknown");
+  v.field(
+      "pattern", pattern,
+      "for a data.tokenizer of tiktoken: how a text is cut into words; gpt2, cl100k, o200k or a regular expression");
   v.field("tokenizer_absolute", tokenizer_absolute, "where data.tokenizer was found, like data.path_absolute");
   v.group("synthetic", synthetic, "A random Markov source of known entropy rate, for `path: synthetic`.");
   v.group("mixture", mixture, "Samples from several corpora, with weights that may change over the run.");

@@ -65,6 +65,7 @@ struct DataConfig : Fields<DataConfig> {
   int64_t vocab_size = 0;
   int64_t seed = -1;
   std::string tokenizer;
+  std::string pattern;
   std::string tokenizer_absolute;
   SyntheticDataConfig synthetic;
   MixtureConfig mixture;
@@ -75,7 +76,7 @@ struct DataConfig : Fields<DataConfig> {
   const std::string& location() const { return path_absolute.empty() ? path : path_absolute; }
   const std::string& tokenizer_location() const { return tokenizer_absolute.empty() ? tokenizer : tokenizer_absolute; }
   // Other data than the configured.
-  void use(const std::string& other_path) { path = other_path, path_absolute.clear(); }
+  void use(const std::string& other_path) { path = other_path, path_absolute.clear(), mixture = {}; }
 
   void fields(FieldVisitor& v) override;
 };

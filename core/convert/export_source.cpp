@@ -16,7 +16,7 @@ ExportSource open_export_source(const std::string& checkpoint) {
   source.config = with_saved_experts(load_run_config(checkpoint), source.state.experts, checkpoint);
   const TaskKind& task = tasks().at(source.config.task);
   source.description = read_description(source.config.task, checkpoint);
-  const SampleShape sample = task.shape(source.config, source.description, checkpoint + "/" + task.file);
+  const SampleShape sample = task.shape(source.config, source.description, description_file(task, checkpoint));
   const auto update = static_cast<uint64_t>(std::max<int64_t>(source.state.step - 1, 0));
   source.form = plain_form(source.config, sample.vocab, source.state.length, update);
   return source;

@@ -13,6 +13,7 @@
 #include "core/checkpoint/tensor_file.h"
 #include "core/config/config_reader.h"
 #include "core/config/config_writer.h"
+#include "data/tokenizers/trained.h"
 
 namespace moe {
 
@@ -160,7 +161,7 @@ void write_imported_run(const ImportedModel& imported, const std::string& folder
   state.optimizer_states.clear();
   CheckpointFolder(folder + "/checkpoints")
       .save_model(state, [&](const std::string& path) { write_tensor_file(path, streamed(imported)); },
-                  {{"config.yaml", text}, {"tokenizer.json", json_text(imported.tokenizer)}});
+                  {{"config.yaml", text}, {kTokenizerFile, json_text(imported.tokenizer)}});
   replace_text(folder + "/config.yaml", text);
 }
 

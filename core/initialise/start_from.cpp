@@ -209,7 +209,7 @@ Places places_in(const std::string& checkpoint, const RunState& run) {
   const TrainConfig config = with_saved_experts(load_run_config(checkpoint), run.experts, checkpoint);
   const TaskKind& task = tasks().at(config.task);
   const SampleShape sample =
-      task.shape(config, read_description(config.task, checkpoint), checkpoint + "/" + task.file);
+      task.shape(config, read_description(config.task, checkpoint), description_file(task, checkpoint));
   return tensor_places(config, sample, run.length);
 }
 

@@ -149,6 +149,20 @@ std::set<std::string> names_in(const RunHistory& history, NamedNumbers TrainPoin
 
 }  // namespace
 
+// The corpora of a mixture: their losses, and their shares of the samples.
+static void add_source_charts(std::vector<LineChart>& charts, const RunHistory& h) {
+  LineChart losses{.title = "Training loss by corpus", .note = "nats per prediction", .x_label = "step", .curves = {}};
+  LineChart shares{.title = "Shares of the corpora", .note = "of the samples", .x_label = "step", .curves = {}};
+  for (const std::string& name : names_in(h, &TrainPoint::source_losses)) {
+    losses.curves.push_back(named_curve(h, &TrainPoint::source_losses, name));
+    shares.curves.push_back(named_curve(h, &TrainPoint::source_shares, name));
+  }
+  if (losses.curves.empty()) return;
+  losses.cut_beginning = true;
+  charts.push_back(losses);
+  charts.push_back(shares);
+}
+
 std::string learning_plots(const Inspection& i) {
   const RunHistory& h = i.history;
   LineChart rate{.title = "Learning rate",
@@ -174,6 +188,7 @@ std::string learning_plots(const Inspection& i) {
                       .x_label = "step",
                       .curves = {named_curve(h, &TrainPoint::scheduled, key)}});
   }
+  add_source_charts(charts, h);
   return draw(charts);
 }
 

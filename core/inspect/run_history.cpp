@@ -120,6 +120,12 @@ static TrainPoint train_point(int64_t step, const Json& r) {
   p.balance = named_numbers(r, metric_keys::kBalance);
   p.measures = named_numbers(r, metric_keys::kMeasures);
   p.scheduled = named_numbers(r, metric_keys::kScheduled);
+  if (const Json* sources = r.find(metric_keys::kSources); sources && sources->is_object()) {
+    for (const Json::Member& source : sources->items()) {
+      p.source_losses[source.key] = number(source.value, "loss");
+      p.source_shares[source.key] = number(source.value, "share");
+    }
+  }
   p.curriculum = curriculum_point(r);
   p.load = load_shares(r);
   return p;

@@ -35,6 +35,8 @@ struct TrainPoint {
   double dropped = kAbsent;         // share of the assignments, mean over layers
   std::map<std::string, double> balance, measures;
   std::map<std::string, double> scheduled;  // scheduled quantities, by their keys
+  // By corpus of a mixture: the mean loss of its samples since the last record, and their share.
+  std::map<std::string, double> source_losses, source_shares;
   std::optional<CurriculumPoint> curriculum;
   LoadShares load;
 };

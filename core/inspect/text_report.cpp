@@ -11,6 +11,7 @@
 
 #include "core/base/integer.h"
 #include "core/base/output.h"
+#include "core/base/text.h"
 #include "core/base/units.h"
 #include "core/inspect/communication_report.h"
 #include "core/inspect/lifecycle_report.h"
@@ -141,9 +142,20 @@ std::string heading(const Inspection& i, const Painter& paint) {
 
 }  // namespace
 
+// The latest training losses of a mixture's corpora, or nothing.
+static std::string sources_text(const RunHistory& history) {
+  if (history.train.empty() || history.train.back().source_losses.empty()) return "";
+  const TrainPoint& last = history.train.back();
+  std::vector<std::string> items;
+  for (const auto& [name, loss] : last.source_losses) {
+    items.push_back(fmt::format("{} {:.4f} ({:.3g}% of the samples)", name, loss, 100 * last.source_shares.at(name)));
+  }
+  return "training loss by corpus: " + join(items, ", ") + "\n";
+}
+
 std::string text_report(const Inspection& i, bool colour) {
   const Painter paint(colour);
-  std::string text = heading(i, paint);
+  std::string text = heading(i, paint) + sources_text(i.history);
   if (i.layers.empty()) return text + "no MoE layers\n" + communication_text(i.history);
   const auto more = [&](const LayerStats& s) { return s.experts() != i.layers[0].experts(); };
   const bool differ = std::any_of(i.layers.begin(), i.layers.end(), more);

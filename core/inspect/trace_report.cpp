@@ -274,7 +274,7 @@ TokenText token_text_of(const std::string& run) {
   const Json samples = read_description(config.task, checkpoint);
   const Json* description = task.tokenizer(samples);
   if (!description) return none;
-  const std::shared_ptr<Tokenizer> tokenizer = load_tokenizer(*description, checkpoint + "/" + task.file);
+  const std::shared_ptr<Tokenizer> tokenizer = load_tokenizer(*description, description_file(task, checkpoint));
   return [tokenizer](int32_t id) {
     return id < 0 || id >= tokenizer->vocab_size() ? "" : tokenizer->decode(std::span(&id, 1));
   };

@@ -48,7 +48,7 @@ LoadedRun load_run(const std::string& run_or_checkpoint, const std::string& whic
   run.identity = state.identity;
   run.config = with_saved_experts(load_run_config(run.checkpoint, settings), state.experts, run.checkpoint);
   const TaskKind& task = tasks().at(run.config.task);
-  run.samples_file = run.checkpoint + "/" + task.file;
+  run.samples_file = description_file(task, run.checkpoint);
   run.samples = read_description(run.config.task, run.checkpoint);
   const std::map<std::string, std::string> values = flat_values(run.config);
   Facts facts(values.begin(), values.end());

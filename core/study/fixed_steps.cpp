@@ -18,7 +18,8 @@ std::string copy_of(const std::string& folder, const std::string& name) {
 
 void keep_copy(const std::string& folder, const StudyConfig& config) {
   TrainConfig whole = config.layers.read();
-  whole.data.use(whole.data.location());
+  whole.data.path = whole.data.location();
+  whole.data.path_absolute.clear();
   whole.data.tokenizer = whole.data.tokenizer_location();
   whole.data.tokenizer_absolute.clear();
   make_folder(folder + "/study");

@@ -4,7 +4,9 @@ namespace moe {
 
 Corpus open_corpus(const DataConfig& config) {
   if (config.path != kSyntheticData)
-    return Corpus::open(config.location(), {.vocab_size = config.vocab_size, .tokenizer = config.tokenizer_location()});
+    return Corpus::open(
+        config.location(),
+        {.vocab_size = config.vocab_size, .tokenizer = config.tokenizer_location(), .pattern = config.pattern});
   const SyntheticDataConfig& s = config.synthetic;
   return Corpus::synthetic({.states = s.states,
                             .order = s.order,

@@ -7,6 +7,7 @@
 #include "core/tasks/classify_task.h"
 #include "core/tasks/labelled_task.h"
 #include "core/tasks/text_task.h"
+#include "data/tokenizers/trained.h"
 
 namespace moe {
 
@@ -14,7 +15,8 @@ const Table<TaskKind>& tasks() {
   static const Table<TaskKind> table{
       "task",
       {{.name = "language_model",
-        .file = "tokenizer.json",
+        .file = kTokenizerFile,
+        .old_file = kOldTokenizerFile,
         .shape = text_shape,
         .make = open_text_task,
         .metrics = kTextMetrics,
@@ -22,6 +24,7 @@ const Table<TaskKind>& tasks() {
         .tokenizer = [](const Json& description) { return &description; }},
        {.name = "classify",
         .file = "samples.json",
+        .old_file = nullptr,
         .shape = classify_shape,
         .make = open_classify_task,
         .metrics = kLabelledMetrics,
@@ -50,8 +53,15 @@ std::span<const char* const> Task::metrics() const {
   return kind_->metrics;
 }
 
+std::string description_file(const TaskKind& kind, const std::string& checkpoint) {
+  const std::string file = checkpoint + "/" + kind.file;
+  if (!kind.old_file || file_exists(file)) return file;
+  const std::string old = checkpoint + "/" + kind.old_file;
+  return file_exists(old) ? old : file;
+}
+
 Json read_description(const std::string& task, const std::string& checkpoint) {
-  const std::string file = checkpoint + "/" + tasks().at(task).file;
+  const std::string file = description_file(tasks().at(task), checkpoint);
   try {
     return parse_json(read_text(file));
   } catch (const JsonError& error) {
@@ -62,7 +72,7 @@ Json read_description(const std::string& task, const std::string& checkpoint) {
 std::unique_ptr<Task> open_task(const TrainConfig& config, const std::string& checkpoint) {
   const Json description = read_description(config.task, checkpoint);
   const TaskKind& kind = tasks().at(config.task);
-  return kind.open(config, &description, checkpoint + "/" + kind.file);
+  return kind.open(config, &description, description_file(kind, checkpoint));
 }
 
 void refuse_augmentation(const DataConfig& config) {

@@ -79,6 +79,8 @@ class Task {
 
   // ---- evaluation
   virtual bool has_split(std::string_view split) const = 0;
+  // The names of the sources of a split's tokens (EvaluationSet::target_sources); empty where they are not known.
+  virtual std::vector<std::string> source_names(const std::string& /*split*/) const { return {}; }
   // Throws DataError for an unknown split, UsageError for options that cannot be used.
   virtual std::unique_ptr<EvaluationSet> evaluation_set(const std::string& split,
                                                         const EvaluationOptions& options) const = 0;
@@ -106,7 +108,8 @@ Evaluation evaluate(TrainingState& state, const ProcessGroups& groups, const Tas
 // An entry of the table of tasks; the key `task` selects it by name.
 struct TaskKind {
   const char* name;
-  const char* file;  // file of a checkpoint that holds Task::description()
+  const char* file;      // file of a checkpoint that holds Task::description()
+  const char* old_file;  // its name in checkpoints of earlier versions; null if it was the same
   // Computed from such a description. Throws CheckpointError for a damaged one; `origin` is its file.
   SampleShape (*shape)(const TrainConfig& config, const Json& description, const std::string& origin);
   // See open().
@@ -123,6 +126,9 @@ struct TaskKind {
   std::unique_ptr<Task> open(const TrainConfig& config, const Json* trained, const std::string& origin) const;
 };
 const Table<TaskKind>& tasks();
+
+// The file of a checkpoint of a run of `kind` that holds Task::description(), by its present or earlier name.
+std::string description_file(const TaskKind& kind, const std::string& checkpoint);
 
 // Opens the samples that a configuration names. Throws DataError, UsageError.
 std::unique_ptr<Task> open_task(const TrainConfig& config);

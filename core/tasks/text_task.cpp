@@ -204,6 +204,9 @@ class TextTask : public Task {
       return std::make_unique<EvaluationDocuments>(split_of(split), context, stride, options.tokens);
     return std::make_unique<EvaluationWindows>(split_of(split), context, stride, options.tokens, documents_);
   }
+  std::vector<std::string> source_names(const std::string& split) const override {
+    return corpus_of(split).first->sources();
+  }
   uint64_t content_hash(const std::string& split) const override { return split_of(split).content_hash(); }
   std::optional<double> entropy_rate() const override { return corpus_.entropy_rate(); }
   Causality measure_causality(TrainingState& state, const std::string& split,

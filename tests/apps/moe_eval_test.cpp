@@ -309,7 +309,7 @@ TEST_CASE("moe-eval prints each refusal once") {
 TEST_CASE("moe-eval of a damaged checkpoint ends with 4") {
   const TrainedRun run;
   const std::string checkpoint = find_checkpoint(run.path(), "last");
-  for (const char* name : {"model.safetensors", "state.json", "tokenizer.json", "config.yaml"}) {
+  for (const char* name : {"model.safetensors", "state.json", "moe_tokenizer.json", "config.yaml"}) {
     INFO(name);
     const std::string file = checkpoint + "/" + name;
     const std::string whole = read_file(file);

@@ -2,6 +2,8 @@
 
 #include <filesystem>
 #include <fstream>
+#include <string>
+#include <vector>
 
 #include "core/base/error.h"
 #include "core/config/config_reader.h"
@@ -99,6 +101,14 @@ TEST_CASE("other inputs are found as data.path is") {
   CHECK(fs::equivalent(folders.located("data: {labelled: {tokenizer: vocabulary}}").data.labelled.tokenizer,
                        "../configs/vocabulary"));
   CHECK(folders.located("data: {labelled: {tokenizer: word}}").data.labelled.tokenizer == "word");
+  // The corpora of a mixture become absolute, wherever they are, so that a run's copy names them from any folder.
+  write("here/x", "");
+  const std::vector<std::string> with =
+      folders.located("data: {mixture: {with: [vocabulary, here]}}").data.mixture.with;
+  REQUIRE(with.size() == 2);
+  CHECK(fs::equivalent(with[0], "../configs/vocabulary"));
+  CHECK(fs::equivalent(with[1], "here"));
+  CHECK(fs::path(with[1]).is_absolute());
   CHECK(fs::equivalent(config.init.from, "../configs/runs/a"));
   CHECK(fs::equivalent(config.curriculum.from, "../configs/runs/a"));
   write("runs/a/config.yaml", "");

@@ -1,8 +1,13 @@
 #include "data/tokenizer.h"
+
+#include <filesystem>
+
 #include "core/base/integer.h"
 #include "core/base/json_text.h"
+#include "data/corpus_preparation.h"
 #include "data/tokenizers/character.h"
 #include "data/tokenizers/external.h"
+#include "data/tokenizers/trained.h"
 #include "data/tokenizers/word.h"
 #include "tests/data/golden_tokenizers.h"
 #include "tests/data/tiny_byte_pairs.h"
@@ -16,6 +21,11 @@ static TrainingText text_of(std::string text) {
     visit(std::string_view(text).substr(0, middle));
     if (middle != std::string::npos) visit(std::string_view(text).substr(middle));
   };
+}
+
+static std::string write_trained(const TemporaryFolder& folder) {
+  write_text_file(folder / "ours.json", R"({"name": "byte"})");
+  return folder / "ours.json";
 }
 
 // Libraries that may be absent from a build.
@@ -32,6 +42,7 @@ static TokenizerOptions options_of(std::string_view tokenizer, const TemporaryFo
   if (tokenizer == "sentencepiece") return {.vocab_size = 300};
   if (tokenizer == "huggingface") return {.vocabulary = write_golden_tokenizer(folder, "gpt2")};
   if (tokenizer == "tiktoken") return {.vocabulary = write_golden_tiktoken(folder), .pattern = "cl100k"};
+  if (tokenizer == "trained") return {.vocabulary = write_trained(folder)};
   return {};
 }
 
@@ -59,7 +70,7 @@ TEST_CASE("every tokenizer made from text restores the text, also after a round 
     if (!entry.make || !is_built(entry.name)) continue;
     INFO(entry.name);
     const auto made = entry.make(text_of(text), options_of(entry.name, folder));
-    CHECK(made->name() == entry.name);
+    CHECK(made->name() == (entry.name == "trained" ? "byte" : entry.name));
     const auto loaded = load_tokenizer(parse_json(json_text(made->to_json())), "test");
     CHECK(loaded->vocab_size() == made->vocab_size());
     std::vector<int32_t> ids = {7};
@@ -84,6 +95,7 @@ static std::string write_vocabulary(std::string_view tokenizer, const TemporaryF
   }
   if (tokenizer == "huggingface") return write_golden_tokenizer(folder, "gpt2");
   if (tokenizer == "tiktoken") return write_golden_tiktoken(folder);
+  if (tokenizer == "trained") return write_trained(folder);
   return "";
 }
 
@@ -123,8 +135,10 @@ TEST_CASE("a tokenizer is named by a word or by a path, and recognised by its co
   write_text_file(path + "/tokenizer.json", read_text_file(folder / "gpt2-tokenizer.json"));
   CHECK(find_tokenizer(path, options).name == "huggingface");  // it says more than the pair of files beside it
   options = {};
-  write_text_file(folder / "ours.json", R"({"name": "byte"})");
-  CHECK_THROWS_AS(find_tokenizer(folder / "ours.json", options), DataError);
+  CHECK(find_tokenizer(write_trained(folder), options).name == "trained");
+  options = {};
+  write_text_file(folder / "theirs.json", R"({"name": "klingon"})");
+  CHECK_THROWS_AS(find_tokenizer(folder / "theirs.json", options), DataError);
   CHECK_THROWS_WITH(find_tokenizer("klingon", options), Catch::Contains("unknown tokenizer 'klingon'"));
 }
 
@@ -208,6 +222,39 @@ TEST_CASE("invalid tokenizer descriptions are data errors that name their origin
     CHECK_THROWS_AS(load_tokenizer(parse_json(text), "somewhere"), DataError);
     CHECK_THROWS_WITH(load_tokenizer(parse_json(text), "somewhere"), Catch::Contains("somewhere"));
   }
+}
+
+TEST_CASE("the tokenizer of a checkpoint or corpus is taken from its folder or file, by either name") {
+  const TemporaryFolder folder;
+  write_text_file(folder / "a.txt", "one two three\none two\n");
+  PreparationOptions options;
+  options.inputs = {folder / "a.txt"};
+  options.output = folder / "corpus";
+  options.tokenizer = "word";
+  options.split = "1/0/0";
+  prepare_corpus(options);
+  const Json expected = Corpus::open(folder / "corpus").tokenizer().to_json();
+  for (const char* name : {kTokenizerFile, kOldTokenizerFile}) {
+    const std::string checkpoint = folder / ("with_" + std::string(name));
+    std::filesystem::create_directories(checkpoint);
+    write_text_file(checkpoint + "/" + name, json_text(expected));
+    for (const std::string& path : {checkpoint, checkpoint + "/" + name}) {
+      CHECK(open_tokenizer(path)->to_json() == expected);
+      TokenizerOptions found;
+      CHECK(find_tokenizer(path, found).name == "trained");
+    }
+  }
+  CHECK(open_tokenizer(folder / "corpus")->to_json() == expected);
+  // A text that is prepared with it has its ids.
+  options.inputs = {folder / "b.txt"};
+  write_text_file(folder / "b.txt", "three one unheard\n");
+  options.output = folder / "other";
+  options.tokenizer = folder / "corpus";
+  prepare_corpus(options);
+  CHECK(Corpus::open(folder / "other").tokenizer().to_json() == expected);
+  TokenizerOptions none;
+  CHECK_THROWS_AS(tokenizers().at("trained").make({}, none), UsageError);
+  CHECK_THROWS_AS(load_tokenizer(parse_json("{\"name\": \"trained\"}"), "x"), DataError);
 }
 
 }  // namespace moe

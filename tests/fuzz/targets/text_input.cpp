@@ -1,4 +1,8 @@
-// Texts of a corpus: plain or JSON lines, cut into pieces, lines and entries. The first byte chooses the entries.
+// Texts of a corpus: plain, JSON lines, columns or conversations, cut into pieces, lines and entries. The first byte
+// chooses the entries, the form, and whether equal documents are left out.
+#include <memory>
+
+#include "data/chat_template.h"
 #include "data/entry_format.h"
 #include "tests/fuzz/fuzz_target.h"
 
@@ -20,6 +24,10 @@ static void read_input(std::string_view input) {
   const EntryFormat& format = formats[static_cast<unsigned char>(input[0]) % formats.size()];
   TextInputOptions options;
   options.documents = format.of_documents;
+  const int form = static_cast<unsigned char>(input[0]) / 16;
+  if (form % 4 == 1) options.field = {"b", true};
+  if (form % 4 == 2) options.field.chat = std::make_shared<const ChatTemplate>("roles");
+  options.deduplicate = form % 8 >= 4;
   const TextInput text({scratch_file("input", input.substr(1))}, options);
   require(bytes_in_pieces(text) == text.total_bytes(), "the pieces are the text");
   TextReader reader(text);
@@ -36,6 +44,20 @@ static std::vector<std::string> seeds() {
     result.push_back(std::string(1, format) +
                      "\xEF\xBB\xBF{\"text\": \"one\\ntwo\"}\n{\"text\": \"\"}\n{\"text\": \"\\u00e9\", \"n\": 1}\n");
   }
+  result.push_back(
+      "\x12"
+      "a,b\n1,\"x\ny\"\n2,z\n");
+  result.push_back(
+      "\x12"
+      "a\tb\n1\tx\n2\tx\n");
+  result.push_back(
+      "\x22"
+      R"({"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]})");
+  result.push_back(
+      "\x62"
+      R"({"prompt": "a", "completion": "b"})"
+      "\n"
+      R"({"prompt": "a", "completion": "b"})");
   return result;
 }
 
