@@ -201,7 +201,7 @@ TEST_CASE("attention within documents equals the reference", "[hopper]") {
       const Documents documents(ctx, c.layout, 2, c.longest);
       const Tensor qkv = ctx.normal({2 * c.layout.time, c.layout.width()}, 1);
       const Result result = run_forward(ctx, qkv, documents.layout, dropout);
-      const Reference expected = reference(qkv, documents.layout, dropout);
+      const Reference expected = reference(qkv, documents.on_host, dropout);
       const std::string what =
           fmt::format("time {} heads {}/{} of {}, documents of up to {}, dropout {}", c.layout.time, c.layout.heads,
                       c.layout.kv_heads, c.layout.d_head, c.longest, dropout.rate);
@@ -247,7 +247,7 @@ TEST_CASE("a document of a sequence has the results that it has alone", "[hopper
   const auto whole = gradients(qkv, d_out, documents.layout);
   int64_t count = 0;
   for (int64_t token = 0; token < 400; ++count) {
-    const int64_t length = documents.layout.document_end(token) - documents.layout.document_begin(token);
+    const int64_t length = documents.on_host.document_end(token) - documents.on_host.document_begin(token);
     const auto alone = gradients(qkv.slice(token, length), d_out.slice(token, length), {length, 2, 1, 16});
     check_close(fmt::format("out of the document at {}", token), whole.first.slice(token, length), values(alone.first),
                 {1e-5, 1e-5});

@@ -12,9 +12,10 @@ namespace moe::test {
 
 // Cuts each sequence into documents of 1 to `longest` tokens, drawn at random; 0: each sequence is one document.
 struct Documents {
-  Documents(TestContext& ctx, const AttentionLayout& of, int64_t sequences, int64_t longest) : layout(of) {
+  Documents(TestContext& ctx, const AttentionLayout& of, int64_t sequences, int64_t longest) : layout(of), on_host(of) {
     const int64_t time = of.time;
-    std::vector<int32_t> begins(as_index(sequences * time)), ends(begins.size());
+    begins.resize(as_index(sequences * time));
+    ends.resize(begins.size());
     const RandomKey key{5, RandomPurpose::test, 9, static_cast<uint64_t>(longest)};
     for (int64_t s = 0; s < sequences; ++s) {
       for (int64_t begin = 0; begin < time;) {
@@ -29,9 +30,14 @@ struct Documents {
     last = ctx.of_i32({sequences * time}, ends);
     layout.begins = first.as<int32_t>();
     layout.ends = last.as<int32_t>();
+    on_host.begins = begins.data();
+    on_host.ends = ends.data();
   }
 
-  AttentionLayout layout;
+  Documents(const Documents&) = delete;
+
+  AttentionLayout layout, on_host;  // for ops, and for a reference on the host
+  std::vector<int32_t> begins, ends;
   Tensor first, last;  // (sequences * time) each
 };
 
