@@ -1,7 +1,5 @@
 #include "data/document_index.h"
 
-#include <unistd.h>
-
 #include "core/base/check.h"
 #include "core/base/integer.h"
 #include "data/token_file.h"
@@ -88,21 +86,6 @@ uint64_t DocumentIndex::payload_hash() const {
   return hash.value();
 }
 
-DocumentIndexWriter::DocumentIndexWriter(const std::string& path)
-    : path_(path), temporary_(path + ".partial"), file_(PosixFile::create(temporary_)) {
-  const TokenHeader header = {};
-  try {
-    file_.write(header.data(), kTokenHeaderBytes);
-  } catch (...) {
-    ::unlink(temporary_.c_str());
-    throw;
-  }
-}
-
-DocumentIndexWriter::~DocumentIndexWriter() {
-  if (!finished_) ::unlink(temporary_.c_str());
-}
-
 void DocumentIndexWriter::add(const Document& document) {
   if (last_.begin >= 0 && last_.begin < document.begin) append(last_);
   last_ = document;
@@ -115,20 +98,14 @@ void DocumentIndexWriter::append(const Document& document) {
 }
 
 void DocumentIndexWriter::flush() {
-  const int64_t bytes = std::ssize(buffer_) * kBytes;
-  hash_.update(buffer_.data(), bytes);
-  file_.write(buffer_.data(), bytes);
+  file_.append(buffer_.data(), std::ssize(buffer_) * kBytes);
   buffer_.clear();
 }
 
 void DocumentIndexWriter::finish(int64_t num_tokens) {
   if (last_.begin >= 0 && last_.begin < num_tokens) append(last_);
   flush();
-  const TokenHeader header = header_of(size_);
-  file_.write_at(header.data(), kTokenHeaderBytes, 0);
-  file_.sync();
-  rename_durably(temporary_, path_);
-  finished_ = true;
+  file_.finish(header_of(size_));
 }
 
 }  // namespace moe

@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-#include "data/content_hash.h"
+#include "data/headed_file.h"
 #include "data/posix_file.h"
 
 namespace moe {
@@ -60,13 +60,10 @@ class DocumentIndex {
   std::vector<int64_t> firsts_;  // the begin of every kBlock-th document
 };
 
-// Writes an index as a stream, under a temporary name until finish(). An unfinished file is removed.
+// Writes an index as a stream, which is complete or absent.
 class DocumentIndexWriter {
  public:
-  explicit DocumentIndexWriter(const std::string& path);
-  DocumentIndexWriter(const DocumentIndexWriter&) = delete;
-  DocumentIndexWriter& operator=(const DocumentIndexWriter&) = delete;
-  ~DocumentIndexWriter();
+  explicit DocumentIndexWriter(const std::string& path) : file_(path) {}
 
   // A document without tokens is replaced by the one that begins at the same token.
   void add(const Document& document);
@@ -74,19 +71,16 @@ class DocumentIndexWriter {
   void finish(int64_t num_tokens);
 
   int64_t size() const { return size_; }
-  uint64_t payload_hash() const { return hash_.value(); }
+  uint64_t payload_hash() const { return file_.payload_hash(); }
 
  private:
   void append(const Document& document);
   void flush();
 
-  std::string path_, temporary_;
-  PosixFile file_;
+  HeadedFile file_;
   std::vector<Document> buffer_;
   Document last_{-1, 0};  // not appended yet
-  ContentHash hash_;
   int64_t size_ = 0;
-  bool finished_ = false;
 };
 
 }  // namespace moe

@@ -1,8 +1,7 @@
 #include "data/token_writer.h"
 
-#include <unistd.h>
-
 #include <algorithm>
+#include <iterator>
 
 #include "core/base/check.h"
 
@@ -12,23 +11,10 @@ constexpr size_t kBufferBytes = size_t{1} << 20;
 
 TokenWriter::TokenWriter(const std::string& path, int64_t vocab_size)
     : path_(path),
-      temporary_(path + ".partial"),
       vocab_size_(vocab_size),
       format_(vocab_size <= 65536 ? kTokenFormat16 : kTokenFormat32),
-      file_(PosixFile::create(temporary_)) {
+      file_(path) {
   buffer_.reserve(kBufferBytes);
-  // The count is not known yet; finish() rewrites the header.
-  const TokenHeader header = {};
-  try {
-    file_.write(header.data(), kTokenHeaderBytes);
-  } catch (...) {
-    ::unlink(temporary_.c_str());
-    throw;
-  }
-}
-
-TokenWriter::~TokenWriter() {
-  if (!finished_) ::unlink(temporary_.c_str());
 }
 
 void TokenWriter::write(std::span<const int32_t> tokens) {
@@ -60,8 +46,7 @@ void TokenWriter::append(std::span<const int32_t> tokens) {
 }
 
 void TokenWriter::flush() {
-  hash_.update(buffer_.data(), static_cast<int64_t>(buffer_.size()));
-  file_.write(buffer_.data(), static_cast<int64_t>(buffer_.size()));
+  file_.append(buffer_.data(), std::ssize(buffer_));
   buffer_.clear();
 }
 
@@ -71,10 +56,7 @@ void TokenWriter::finish() {
   header[0] = format_.magic;
   header[1] = format_.version;
   set_count(header, num_tokens_);
-  file_.write_at(header.data(), kTokenHeaderBytes, 0);
-  file_.sync();
-  rename_durably(temporary_, path_);
-  finished_ = true;
+  file_.finish(header);
 }
 
 }  // namespace moe

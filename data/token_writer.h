@@ -1,13 +1,11 @@
-// Writes a token file (token_file.h) as a stream. The file has a temporary name until finish(), so a file with the
-// final name is always complete. An unfinished file is removed.
+// Writes a token file (token_file.h) as a stream, which is complete or absent.
 #pragma once
 #include <cstdint>
 #include <span>
 #include <string>
 #include <vector>
 
-#include "data/content_hash.h"
-#include "data/posix_file.h"
+#include "data/headed_file.h"
 #include "data/token_file.h"
 
 namespace moe {
@@ -16,18 +14,15 @@ class TokenWriter {
  public:
   // 16-bit tokens when the vocabulary allows it, else 32-bit ones.
   TokenWriter(const std::string& path, int64_t vocab_size);
-  TokenWriter(const TokenWriter&) = delete;
-  TokenWriter& operator=(const TokenWriter&) = delete;
-  ~TokenWriter();
 
   // Throws DataError with the path and the system's reason when writing fails (a full disk), and for a token outside
   // the vocabulary.
   void write(std::span<const int32_t> tokens);
-  // Completes the header, syncs and renames.
+  // Completes the file.
   void finish();
 
   int64_t num_tokens() const { return num_tokens_; }
-  uint64_t payload_hash() const { return hash_.value(); }
+  uint64_t payload_hash() const { return file_.payload_hash(); }
 
  private:
   template <class Stored>
@@ -35,14 +30,11 @@ class TokenWriter {
   void flush();
 
   std::string path_;
-  std::string temporary_;
   int64_t vocab_size_;
   TokenFormat format_;
-  PosixFile file_;
+  HeadedFile file_;
   std::vector<unsigned char> buffer_;
-  ContentHash hash_;
   int64_t num_tokens_ = 0;
-  bool finished_ = false;
 };
 
 }  // namespace moe

@@ -29,7 +29,7 @@ Tensor numbers(TestContext& ctx, const std::vector<int32_t>& values) {
   return ctx.of_i32(Shape{std::ssize(values)}, values);
 }
 
-const AttentionLayout kLayouts[] = {{1, 1, 1, 3}, {40, 2, 2, 16}, {130, 4, 2, 33}, {300, 6, 1, 8}};
+const AttentionLayout kLayouts[] = {{1, 1, 1, 3}, {40, 2, 2, 16}, {23, 6, 2, 33}, {130, 4, 2, 33}, {300, 6, 1, 8}};
 
 }  // namespace
 
@@ -38,6 +38,7 @@ TEST_CASE("attention with a cache equals attention over the whole sequence") {
   TestContext ctx(GENERATE(from_range(tested_dtypes())));
   const bool is_exact = ctx.device == Device::cpu && ctx.dtype == DType::f32;
   for (const AttentionLayout& layout : kLayouts) {
+    if (ctx.device != Device::cpu && layout.time > 40) continue;  // the emulated device would take half a minute
     const int64_t time = layout.time, tokens = 2 * time;
     const Tensor qkv = ctx.normal({tokens, layout.width()}, 1);
     const Tensor whole = ctx.output({tokens, layout.heads * layout.d_head});
