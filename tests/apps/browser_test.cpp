@@ -65,7 +65,7 @@ TEST_CASE("a browser opens the pages of a run and of a comparison without an err
   CHECK(run.console == "");
   CHECK_THAT(run.page, Catch::Contains("</footer>"));
   // The script shows the slider, which is hidden without it.
-  CHECK_THAT(run.page, Catch::Contains("id=\"token-control\">") && !Catch::Contains("id=\"token-control\" hidden"));
+  CHECK_THAT(run.page, Catch::Contains("id=\"read-control\">") && !Catch::Contains("id=\"read-control\" hidden"));
   const Opened comparison = open_page(chromium, folder / "profile", folder / "compare.html");
   CHECK(comparison.console == "");
   CHECK_THAT(comparison.page, Catch::Contains("class=\"answer\""));
