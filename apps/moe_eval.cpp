@@ -268,22 +268,16 @@ static Json to_json(const Options& options, const Subject& subject, const Result
   return record;
 }
 
-// Settings for a context that is longer than the one that the run was trained with; none for any other. Rotary and
-// relative positions, and none, go on past the training's; a learned table ends.
+// Settings for a context that is longer than the one that the run was trained with; none for any other.
 static std::vector<std::string> for_longer_context(const Options& options) {
   if (options.evaluation.context == 0) return {};
   const TrainConfig config = load_run_config(find_checkpoint(options.path, options.which));
-  const int64_t trained = config.data.sequence, context = options.evaluation.context;
-  if (context <= trained) return {};
-  if (config.model.attention.position == "learned") {
-    raise<UsageError>(
-        "--context {}: the model was trained on {} tokens, and its learned positions (model.attention.position) end "
-        "there; use at most that",
-        context, trained);
+  const std::vector<std::string> settings = settings_for_context(config, options.evaluation.context);
+  if (!settings.empty()) {
+    log::warn("a context of {} tokens is longer than the {} of the training: the loss of the later ones may be high",
+              options.evaluation.context, config.data.sequence);
   }
-  log::warn("a context of {} tokens is longer than the {} of the training: the loss of the later ones may be high",
-            context, trained);
-  return {fmt::format("data.sequence={}", context)};
+  return settings;
 }
 
 // What evaluations of given texts share.

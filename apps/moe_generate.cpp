@@ -149,8 +149,6 @@ class Program {
   void print(size_t index, bool streamed);
   Json as_json(size_t index) const;
   void print_tokens(size_t index) const;
-  // The bytes that a token adds to its text.
-  std::string piece(const WrittenText& text, size_t token) const;
   void say_what(const ModelReader& reader) const;
   void say_speed() const;
 
@@ -178,19 +176,10 @@ void Program::load() {
   }
   const int64_t trained = config.data.sequence;
   if (options_.context == 0) options_.context = trained;
-  if (options_.context > trained && config.model.attention.position == "learned") {
-    raise<UsageError>(
-        "--context {}: the model was trained on {} tokens, and its learned positions (model.attention.position) end "
-        "there; use at most that",
-        options_.context, trained);
-  }
-  std::vector<std::string> settings;
-  if (options_.context > trained) {
-    settings.push_back(fmt::format("data.sequence={}", options_.context));
-    if (first_) {
-      log::warn("a context of {} tokens is longer than the {} of the training: text after those may be poor",
-                options_.context, trained);
-    }
+  const std::vector<std::string> settings = settings_for_context(config, options_.context);
+  if (first_ && !settings.empty()) {
+    log::warn("a context of {} tokens is longer than the {} of the training: text after those may be poor",
+              options_.context, trained);
   }
   const DeviceChoice device =
       choose_device_for(options_.path, options_.which, options_.device, options_.precision, session_.local());
@@ -255,19 +244,18 @@ ReaderOptions Program::reader_options(int64_t rows) {
   return reader;
 }
 
-std::string Program::piece(const WrittenText& text, size_t token) const {
-  const auto before = std::span(text.tokens).first(token), all = std::span(text.tokens).first(token + 1);
-  return tokenizer_->decode(all).substr(tokenizer_->decode(before).size());
-}
-
 // Each token of the text with its experts: in colours, or as lines of JSON.
 void Program::print_tokens(size_t index) const {
   const WrittenText& text = texts_[index];
   const bool coloured = wants_colour() && !options_.json;
   std::string line;
   if (coloured) line = expert_colours(experts_->experts(layer_)) + "\n";
-  for (size_t t = options_.no_prompt ? prompt_tokens_[index] : 0; t < text.tokens.size(); ++t) {
-    const std::string own = piece(text, t);
+  std::string bytes;  // of the tokens so far
+  for (size_t t = 0; t < text.tokens.size(); ++t) {
+    const size_t before = bytes.size();
+    tokenizer_->decode_next(text.tokens[t], bytes);
+    if (options_.no_prompt && t < prompt_tokens_[index]) continue;
+    const std::string own = bytes.substr(before);
     if (coloured) {
       const std::vector<int32_t> chosen = experts_->of(static_cast<int64_t>(index), static_cast<int64_t>(t), layer_);
       line += chosen.empty() ? shown(own) : coloured_by_expert(shown(own), chosen.front());
@@ -299,7 +287,7 @@ Json Program::as_json(size_t index) const {
           {"sample", text.stream},
           {"text", outputs_[index].text()},
           {"tokens", ids},
-          {"end", outputs_[index].has_stopped() ? "stop" : name_of(text.end)}};
+          {"end", name_of(text.end)}};
 }
 
 void Program::print(size_t index, bool streamed) {
@@ -323,10 +311,10 @@ void Program::say_what(const ModelReader& reader) const {
   log::info("{} | step {} | context {} tokens{}", run_.checkpoint, run_.step, options_.context,
             reader.cache_bytes() > 0 ? " | cache " + format_bytes(static_cast<double>(reader.cache_bytes())) : "");
   if (reader.why_not().empty()) return;
-  log::warn(
-      "{}. In training later tokens were among them, so this text is not written as the model was trained. Here the "
-      "tokens so far are routed together, all of them again for each token",
-      reader.why_not());
+  log::warn("{}, so all tokens so far are read and routed again for each token{}", reader.why_not(),
+            run_.state->model->causality() > Causality::causal
+                ? ". In training later tokens were among them: this text is not written as the model was trained"
+                : "");
 }
 
 void Program::say_speed() const {

@@ -74,11 +74,13 @@ void refuse_foreign(const TokenizerOptions& options, std::string_view name, std:
 
 std::string Tokenizer::decode(std::span<const int32_t> ids) const {
   std::string bytes;
-  for (const int32_t id : ids) {
-    if (id < 0 || id >= vocab_size()) raise<DataError>("token {} is outside the vocabulary of {}", id, vocab_size());
-    append_bytes(id, bytes);
-  }
+  for (const int32_t id : ids) decode_next(id, bytes);
   return bytes;
+}
+
+void Tokenizer::decode_next(int32_t id, std::string& bytes) const {
+  if (id < 0 || id >= vocab_size()) raise<DataError>("token {} is outside the vocabulary of {}", id, vocab_size());
+  append_bytes(id, bytes);
 }
 
 static const TokenizerEntry& recognise(const std::string& path) {

@@ -63,6 +63,8 @@ class Tokenizer {
   }
   // Returns the bytes of `ids`. Throws DataError for an id outside [0, vocab_size).
   std::string decode(std::span<const int32_t> ids) const;
+  // Appends the bytes of an id that follows those whose bytes are given: decode(), one id at a time.
+  void decode_next(int32_t id, std::string& bytes) const;
 
   // Bytes of text that each id stands for (0 for marks like the end of a document); such a tokenizer has a token for
   // every byte that it accepts, and no unknown token. Nothing where the lengths depend on the text; their corpora store

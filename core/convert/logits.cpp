@@ -9,10 +9,8 @@
 #include "core/checkpoint/files.h"
 #include "core/checkpoint/tensor_file.h"
 #include "core/convert/foreign_tensors.h"
-#include "core/ops/elementwise.h"
 #include "core/record/run_folder.h"
 #include "core/step/local_batch.h"
-#include "core/tensor/copy.h"
 #include "data/posix_file.h"
 #include "data/tokenizer.h"
 
@@ -68,16 +66,7 @@ std::vector<float> logits_of(LoadedRun& run, const std::vector<int32_t>& ids) {
   const LocalBatch host{.sequences = 1, .time = time, .inputs = ids, .targets = targets, .global_sequences = 1};
   run.state->model->forward(ctx, to_device(ctx, host, {0, 1}, time, buffers));
   std::vector<float> all;
-  std::vector<char> buffer;
-  // A few rows at a time: the arena was planned for the model, not for the logits of all tokens.
-  ScratchScope scratch(ctx);
-  for (int64_t row = 0; row < time; ++row) {
-    const ActivationScope scope(ctx);
-    const Tensor logits = run.state->model->logits(ctx, row, 1), exact = ctx.allocate_wide(logits.shape);
-    convert(ctx, exact, logits);
-    const ConstTensor values = on_host(ctx, exact, buffer);
-    all.insert(all.end(), values.as<float>(), values.as<float>() + vocab);
-  }
+  run.state->model->append_logits(ctx, 0, time, all);
   return all;
 }
 

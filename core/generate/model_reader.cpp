@@ -11,8 +11,7 @@
 
 namespace moe {
 
-// Why a token's experts depend on how many tokens are read with it; empty if they do not.
-static std::string why_read_whole(const Model& model) {
+std::string why_read_whole(const Model& model) {
   if (model.causality() > Causality::causal)
     return "a token's experts depend on other tokens (" + std::string(name_of(model.causality())) + ")";
   for (const MoELayer* layer : model.moe_layers()) {

@@ -29,6 +29,10 @@ struct ReaderOptions {
   std::function<void(std::span<const ReadToken>)> visit{};
 };
 
+// Why a token's experts depend on the tokens that are read with it, so that a text must be read as a whole; empty if
+// they do not.
+std::string why_read_whole(const Model& model);
+
 class ModelReader {
  public:
   ModelReader(TrainingState& state, const ReaderOptions& options);

@@ -7,10 +7,7 @@
 namespace moe {
 
 TextOutput::TextOutput(const Tokenizer& tokenizer, std::span<const int32_t> prompt, std::vector<std::string> stops)
-    : tokenizer_(tokenizer),
-      tokens_(prompt.begin(), prompt.end()),
-      prompt_bytes_(tokenizer.decode(prompt).size()),
-      stops_(std::move(stops)) {}
+    : tokenizer_(tokenizer), bytes_(tokenizer.decode(prompt)), prompt_bytes_(bytes_.size()), stops_(std::move(stops)) {}
 
 // Bytes at the end of an incomplete UTF-8 character; 0 for text that is none.
 static size_t incomplete_character(std::string_view text) {
@@ -36,10 +33,9 @@ size_t TextOutput::held_back() const {
 }
 
 std::string TextOutput::add(int32_t token) {
-  tokens_.push_back(token);
-  // All of them, since a token's bytes may depend on those before it.
   const size_t before = text_.size();
-  text_ = tokenizer_.decode(tokens_).substr(prompt_bytes_);
+  tokenizer_.decode_next(token, bytes_);
+  text_ += std::string_view(bytes_).substr(prompt_bytes_ + before);
   size_t first = std::string::npos;
   for (const std::string& stop : stops_) {
     const size_t from = before >= stop.size() ? before - stop.size() + 1 : 0;

@@ -30,8 +30,8 @@ class TextOutput {
   size_t held_back() const;
 
   const Tokenizer& tokenizer_;
-  std::vector<int32_t> tokens_;
-  size_t prompt_bytes_;
+  std::string bytes_;  // of the prompt and all tokens
+  const size_t prompt_bytes_;
   const std::vector<std::string> stops_;
   std::string text_;
   size_t shown_ = 0;

@@ -36,11 +36,11 @@ std::string token_table(std::span<const int32_t> tokens, std::span<const TokenSc
   std::string table = "index\ttoken\ttext\tnats\tentropy\trank";
   for (size_t l = 0; l < layers; ++l) table += fmt::format("\texperts{}", experts->block(l));
   table += '\n';
+  std::string bytes;
   for (size_t i = 0; i < tokens.size(); ++i) {
-    // A token's bytes may depend on the one before it, no further.
-    const std::string before = i > 0 ? tokenizer.decode(tokens.subspan(i - 1, 1)) : "";
-    const std::string both = tokenizer.decode(i > 0 ? tokens.subspan(i - 1, 2) : tokens.first(1));
-    table += fmt::format("{}\t{}\t{}\t", i, tokens[i], field(std::string_view(both).substr(before.size())));
+    const size_t before = bytes.size();
+    tokenizer.decode_next(tokens[i], bytes);
+    table += fmt::format("{}\t{}\t{}\t", i, tokens[i], field(std::string_view(bytes).substr(before)));
     if (i > 0)
       table += fmt::format("{:.6f}\t{:.6f}\t{}", scores[i - 1].nats, scores[i - 1].entropy, scores[i - 1].rank);
     else

@@ -178,7 +178,9 @@ TextViews view_texts(TrainingState& state, std::span<const int32_t> tokens, int6
   views.read = view_of(state, tokens.first(std::min(tokens.size(), as_index(kViewedTokens))), context, text);
   const int64_t given = std::min<int64_t>({64, context / 2, std::ssize(tokens)});
   WrittenText written{.tokens = {tokens.begin(), tokens.begin() + given}};
-  TextWriter(state, {.tokens = 200, .reader = {.context = context, .chunk = context}}).write_on(written);
+  // Where each token needs a pass over the whole text, few of them must do.
+  const int64_t tokens_written = why_read_whole(*state.model).empty() ? 200 : 40;
+  TextWriter(state, {.tokens = tokens_written, .reader = {.context = context, .chunk = context}}).write_on(written);
   views.written = view_of(state, written.tokens, context, text);
   views.written.given = as_index(given);
   return views;

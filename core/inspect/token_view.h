@@ -29,7 +29,7 @@ constexpr int64_t kViewedTokens = 480;
 TokenView view_tokens(const StepTrace& trace, const TokenText& text);
 
 // The first tokens, which the model is asked for nats and experts of, and a text that it writes: 64 of the tokens as
-// the prompt, continued with 200 tokens drawn at temperature 0.8. For models of texts; collective.
+// the prompt, continued with up to 200 tokens drawn at temperature 0.8. For models of texts; collective.
 struct TextViews {
   TokenView read, written;
 };

@@ -38,6 +38,18 @@ DeviceChoice choose_device_for(const std::string& run_or_checkpoint, const std::
   return choose_device(device, load_run_config(find_checkpoint(run_or_checkpoint, which)).precision, local);
 }
 
+std::vector<std::string> settings_for_context(const TrainConfig& config, int64_t context) {
+  const int64_t trained = config.data.sequence;
+  if (context <= trained) return {};
+  if (config.model.attention.position == "learned") {
+    raise<UsageError>(
+        "--context {}: the model was trained on {} tokens, and its learned positions (model.attention.position) end "
+        "there; use at most that",
+        context, trained);
+  }
+  return {fmt::format("data.sequence={}", context)};
+}
+
 LoadedRun load_run(const std::string& run_or_checkpoint, const std::string& which, std::shared_ptr<Communicator> world,
                    int64_t expert_parallel, int64_t sequences, const DeviceChoice& device,
                    const std::vector<std::string>& settings) {

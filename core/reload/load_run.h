@@ -35,6 +35,10 @@ struct LoadedRun {
 DeviceChoice choose_device_for(const std::string& run_or_checkpoint, const std::string& which,
                                const std::string& device, const std::string& precision, const LocalRanks& local);
 
+// Settings for load_run() with which the model reads `context` tokens: none for at most those of the training. Rotary
+// and relative positions, and none, go on past them; throws UsageError for a learned table, which ends there.
+std::vector<std::string> settings_for_context(const TrainConfig& config, int64_t context);
+
 // `which`: last, best or a step. `sequences`: the number that evaluate() will be called with. `settings`: "key=value"
 // applied to the run's configuration. Throws CheckpointError for a model that then needs tensors of other shapes,
 // UsageError for an unknown key. Collective. Also throws CheckpointError and DeviceError.

@@ -70,11 +70,11 @@ __device__ inline float activate(float x, float up) {
 }
 
 // Derivatives with respect to x and to `up`.
-struct Slopes {
+struct Derivatives {
   float gate, up;
 };
 template <Activation kActivation, class T>
-__device__ inline Slopes slopes_of(float x, float up) {
+__device__ inline Derivatives derivatives_of(float x, float up) {
   if constexpr (kActivation == Activation::relu) return {x > 0 ? 1.0f : 0.0f, 0};
   if constexpr (kActivation == Activation::gelu_tanh) {
     const float square = x * x, s = sigmoid_of_twice<T>(x * (kGeluInner + kGeluCubic * square));

@@ -38,9 +38,9 @@ __global__ void activation_backward_kernel(T* d_z, const T* d_y, const T* z, con
   if constexpr (kGated) up = load_vector<N>(z + offset + d_ff);
 #pragma unroll
   for (int j = 0; j < N; ++j) {
-    const Slopes slopes = slopes_of<kActivation, T>(value.v[j], up.v[j]);
-    d_value.v[j] = grad.v[j] * slopes.gate;
-    d_up.v[j] = grad.v[j] * slopes.up;
+    const Derivatives derivatives = derivatives_of<kActivation, T>(value.v[j], up.v[j]);
+    d_value.v[j] = grad.v[j] * derivatives.gate;
+    d_up.v[j] = grad.v[j] * derivatives.up;
   }
   store_vector(d_z + offset, d_value);
   if constexpr (kGated) store_vector(d_z + offset + d_ff, d_up);

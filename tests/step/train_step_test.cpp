@@ -99,8 +99,8 @@ TEST_CASE("the gradient of a step with separate documents equals central differe
     run.accumulate(batch);
     const auto gradients = named_gradients(run);
     double* const weights = run.state.parameters.buffer(ParameterGroup::shared).value.as<double>();
-    double* const slopes = run.state.parameters.buffer(ParameterGroup::shared).gradient.as<double>();
-    std::vector<double> found(slopes, slopes + 200);
+    double* const stored = run.state.parameters.buffer(ParameterGroup::shared).gradient.as<double>();
+    std::vector<double> found(stored, stored + 200);
     for (size_t i = 0; i < found.size(); i += 7) {
       constexpr double kStep = 1e-5;
       const double before = weights[i];
