@@ -53,19 +53,13 @@ __global__ void __launch_bounds__(kThreads, 2)
   const int time = static_cast<int>(l.time), lane = lane_index(), warp_row = warp_index() * 16;
   // Tiles of queries. The last key has the last end.
   const int end = static_cast<int>(l.document_end(token + min(first + kRows, time) - 1));
-  const int first_tile = kCausal ? tile : 0, tiles = (end + kRows - 1) / kRows - first_tile;
-  int own_end[2];  // the end of the queries that attend to each of the thread's two keys
-#pragma unroll
-  for (int h = 0; h < 2; ++h) {
-    const int key = min(first + warp_row + accumulator_row(lane, 2 * h), time - 1);
-    own_end[h] = static_cast<int>(l.document_end(token + key));
-  }
+  const int start = kCausal ? first : 0;
+  const int first_end = static_cast<int>(l.document_end(token + first));
   const int group = static_cast<int>(l.heads / l.kv_heads), length = static_cast<int>(l.length(batch));
   const T* sequence = qkv + token * l.width();
   const int64_t key_column = l.key_column() + kv_head * l.d_head, value_column = l.value_column() + kv_head * l.d_head;
-  const auto load = [&](int step) {
-    const int head = static_cast<int>(kv_head) * group + step / tiles, begin = (first_tile + step % tiles) * kRows;
-    const int stage = step % kStages, rows = time - static_cast<int>(begin);
+  const auto load = [&](int stage, int head, int begin) {
+    const int rows = time - begin;
     load_rows<kD>(shared.tiles[stage].queries, sequence + begin * l.width() + head * l.d_head, p.width, rows, p);
     load_rows<kD>(shared.tiles[stage].d_out, d_out + ((token + begin) * l.heads + head) * l.d_head,
                   static_cast<int>(l.heads * l.d_head), rows, p);
@@ -81,34 +75,45 @@ __global__ void __launch_bounds__(kThreads, 2)
 
   load_rows<kD>(shared.keys, sequence + first * l.width() + key_column, p.width, time - first, p);
   load_rows<kD>(shared.values, sequence + first * l.width() + value_column, p.width, time - first, p);
-  load(0);
+  int head = static_cast<int>(kv_head) * group, begin = start;
+  const int last_head = head + group - 1;
+  load(0, head, begin);
   const float scale = p.scale * kLog2e;
   float d_keys[kD / 8][4] = {}, d_values[kD / 8][4] = {};
-  for (int step = 0; step < group * tiles; ++step) {
+  for (int stage = 0; head <= last_head; stage = (stage + 1) % kStages) {
     cp_async_wait_group<0>();
     __syncthreads();
-    if (kStages == 2 && step + 1 < group * tiles) load(step + 1);
-    const int stage = step % kStages;
-    const bool diagonal = kCausal && step % tiles == 0;
+    const bool ends = begin + kRows >= end;
+    const int next_head = head + ends, next_begin = ends ? start : begin + kRows;
+    if (kStages == 2 && next_head <= last_head) load(stage ^ 1, next_head, next_begin);
     const T *query_tile = shared.tiles[stage].queries, *d_out_tile = shared.tiles[stage].d_out;
-    const uint32_t kept = kDrops ? kept_of_keys(p, batch, kv_head * group + step / tiles,
-                                                int64_t{first_tile + step % tiles} * kRows, first + warp_row)
-                                 : 0;
+    const uint32_t kept = kDrops ? kept_of_keys(p, batch, head, begin, first + warp_row) : 0;
 
     float scores[1][kBlocks][4] = {}, d_scores[1][kBlocks][4] = {};
     warp_multiply<Operand::rows, Operand::rows, kD, S::kStride, S::kStride>(scores, shared.keys + warp_row * S::kStride,
                                                                             query_tile);
     warp_multiply<Operand::rows, Operand::rows, kD, S::kStride, S::kStride>(
         d_scores, shared.values + warp_row * S::kStride, d_out_tile);
+    // Most tiles hide nothing: neither the diagonal nor the end of a document is in them.
+    if (kCausal && (begin == first || begin + kRows > first_end)) {
+#pragma unroll
+      for (int h = 0; h < 2; ++h) {
+        const int key = first + warp_row + accumulator_row(lane, 2 * h);
+        const int own_end = static_cast<int>(l.document_end(token + min(key, time - 1)));
+#pragma unroll
+        for (int i = 0; i < 2 * kBlocks; ++i) {
+          const int query = begin + 8 * (i / 2) + accumulator_column(lane, 2 * h + i % 2);
+          if (key > query || query >= own_end) scores[0][i / 2][2 * h + i % 2] = -INFINITY;
+        }
+      }
+    }
 #pragma unroll
     for (int b = 0; b < kBlocks; ++b) {
 #pragma unroll
       for (int e = 0; e < 4; ++e) {
         const int query = 8 * b + accumulator_column(lane, e), key = warp_row + accumulator_row(lane, e);
         float& probability = scores[0][b][e];
-        const bool hidden =
-            kCausal ? (diagonal && key > query) || query >= own_end[e / 2] - (first_tile + step % tiles) * kRows
-                    : first + key >= length;
+        const bool hidden = !kCausal && first + key >= length;
         probability = ex2_approx(hidden ? -INFINITY : probability * scale - shared.logsumexp[stage][query]);
         if (kDrops) {
           const float factor = is_kept(kept, b, e) ? p.mask.keep : 0.0f;
@@ -122,7 +127,9 @@ __global__ void __launch_bounds__(kThreads, 2)
     if (kValues) warp_multiply_accumulator<S::kStride>(d_values, scores[0], d_out_tile, shared.staging[warp_index()]);
     if (kKeys) warp_multiply_accumulator<S::kStride>(d_keys, d_scores[0], query_tile, shared.staging[warp_index()]);
     __syncthreads();
-    if (kStages == 1 && step + 1 < group * tiles) load(step + 1);
+    if (kStages == 1 && next_head <= last_head) load(0, next_head, next_begin);
+    head = next_head;
+    begin = next_begin;
   }
 
   T* target = d_qkv + (token + first + warp_row) * l.width();
