@@ -87,7 +87,8 @@ struct Given {
     if (!text.empty() && !choices.empty()) throw UsageError("--text and --choices are two evaluations; give one");
     if (any() && others) {
       throw UsageError(
-          "--text and --choices bring what is evaluated; leave out --data, --split, --tokens, --streams and the "
+          "--text and --choices bring what is evaluated; leave out --data, --split, --tokens, --streams, --noise and "
+          "the "
           "options "
           "for further evaluations");
     }
@@ -121,6 +122,9 @@ struct Options {
                    "default: the run's "
                    "evaluate.streams");
     app.add_option("--tokens", evaluation.tokens, "leading tokens, or labelled samples, of the split; default: all");
+    app.add_option("--noise", evaluation.noise,
+                   "Gaussian noise on images: its standard deviation, relative to the pixels' range")
+        .between_numbers(0, 10);
     app.add_option("--batch", evaluation.sequences, "windows or samples per forward pass; affects only the speed")
         .capture_default_str()
         .positive();
@@ -141,7 +145,7 @@ struct Options {
       throw UsageError("--html needs several evaluations; add --k, --experts, --router, --vary or --knock-out");
     if (!metric.empty()) metrics().at(metric);
     given.check(varied.any() || probe || by_source || !data.empty() || split != "test" || evaluation.tokens > 0 ||
-                evaluation.streams > 0);
+                evaluation.streams > 0 || evaluation.noise > 0);
   }
   // The metric to print, one of those that the task offers.
   const Metric& chosen_metric(std::span<const char* const> offered) const {
@@ -212,10 +216,10 @@ struct Result {
 static Result evaluate_as_trained(const Options& options, const Subject& subject) {
   TrainingState& state = *subject.run.state;
   std::optional<SourceLosses> sources;
-  LossVisitor visit;
+  RoundVisitor visit;
   if (options.by_source) {
     sources.emplace(state.ctx, subject.set, std::ssize(subject.task.source_names(options.split)));
-    visit = [&](int64_t first, ConstTensor losses) { sources->add(first, losses); };
+    visit = [&](int64_t first, const Outcome& outcome) { sources->add(first, outcome.losses); };
   }
   Result result{evaluate(state, subject.run.groups, subject.set, options.evaluation.sequences, visit),
                 state.model->causality(),
@@ -235,6 +239,7 @@ static void log_result(const Options& options, const Subject& subject, const Res
   const Evaluation& e = result.evaluation;
   std::string terms;
   for (const auto& [name, value] : subject.set.terms()) terms += fmt::format(" | {} {}", name, value);
+  if (options.evaluation.noise > 0) terms += fmt::format(" | noise {:g}", options.evaluation.noise);
   if (!subject.set.documents().empty()) terms += fmt::format(" | documents {}", subject.set.documents());
   if (e.raw_bytes) terms += fmt::format(" | {} bytes", *e.raw_bytes);
   if (e.unknown && e.unknown->tokens > 0) terms += " | " + unknown_in_words(*e.unknown, static_cast<int64_t>(e.tokens));
@@ -257,6 +262,7 @@ static Json to_json(const Options& options, const Subject& subject, const Result
                  {"data", subject.task.data_name()},
                  {"split", options.split}};
   for (const auto& [name, value] : subject.set.terms()) record[name] = value;
+  if (options.evaluation.noise > 0) record["noise"] = options.evaluation.noise;
   if (!subject.set.documents().empty()) record["documents"] = subject.set.documents();
   record["tokens"] = e.tokens;
   if (e.raw_bytes) record["raw_bytes"] = *e.raw_bytes;

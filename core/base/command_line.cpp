@@ -89,6 +89,7 @@ template CommandOption CommandLine::add_option(const std::string&, uint64_t&, co
 template CommandOption CommandLine::add_option(const std::string&, double&, const std::string&);
 template CommandOption CommandLine::add_option(const std::string&, std::vector<std::string>&, const std::string&);
 template CommandOption CommandLine::add_option(const std::string&, std::vector<int64_t>&, const std::string&);
+template CommandOption CommandLine::add_option(const std::string&, std::vector<double>&, const std::string&);
 
 CommandOption CommandLine::add_flag(const std::string& names, bool& value, const std::string& help) {
   return CommandOption(app_->add_flag(names, value, help));

@@ -45,7 +45,7 @@ class CommandLine {
   explicit CommandLine(const std::string& description, const std::string& name = "");
 
   void footer(const std::string& text);
-  // T: std::string, int, int64_t, uint64_t, double, or a vector of std::string or int64_t (command_line.cpp).
+  // T: std::string, int, int64_t, uint64_t, double, or a vector of std::string, int64_t or double (command_line.cpp).
   template <class T>
   CommandOption add_option(const std::string& names, T& value, const std::string& help);
   CommandOption add_flag(const std::string& names, bool& value, const std::string& help);

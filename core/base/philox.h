@@ -35,6 +35,8 @@ enum class RandomPurpose : uint32_t {
   expert_hidden_dropout = 19,
   perturbation = 20,
   resampling = 21,
+  few_shot = 22,
+  image_noise = 23,
 };
 
 // Converts a random word to a number in [0, 1), or in (0, 1).

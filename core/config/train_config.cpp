@@ -42,6 +42,9 @@ void LabelledDataConfig::fields(FieldVisitor& v) {
           {0, 1LL << 40});
   v.field("split_seed", split_seed, "seed of the draw of held-out samples, independent of the run's seed",
           {0, 1LL << 62});
+  v.field("classes", classes,
+          "names of the only classes whose samples are used, in the order of their numbers (those of images are "
+          "numbers: [5, 6]); empty = all");
   static const std::string tokenizer_help =
       "tokenizer of texts, built from the training texts: " + join(words_of<TokenizerEntry>(), ", ") +
       ", or another program's file or folder; a run that starts from another run (init.from) uses that run's tokenizer";

@@ -28,6 +28,7 @@ struct LabelledDataConfig : Fields<LabelledDataConfig> {
   std::string format = "auto";
   int64_t validation = 5000;
   int64_t split_seed = 1;
+  std::vector<std::string> classes;
   std::string tokenizer = "byte";
   std::string vocabulary;
   std::string pattern;

@@ -99,7 +99,7 @@ void add_to_parts(Context& ctx, const Outcome& outcome, const Round& round, int6
 }  // namespace
 
 Evaluation evaluate(TrainingState& state, const ProcessGroups& groups, const EvaluationSet& set, int64_t sequences,
-                    const LossVisitor& visit, const std::function<bool()>& stop) {
+                    const RoundVisitor& visit, const std::function<bool()>& stop) {
   Context& ctx = state.ctx;
   Model& model = *state.model;
   const ModeScope modes(ctx, {.training = false, .observe = true});
@@ -125,7 +125,7 @@ Evaluation evaluate(TrainingState& state, const ProcessGroups& groups, const Eva
     if (memory) tokens.memory = &memory, tokens.first_row = round.first_row;
     model.forward(ctx, tokens);
     const Outcome outcome = model.losses(ctx, tokens);
-    if (visit) visit(round.first * model.predictions_per_sample(batch.length), outcome.losses);
+    if (visit) visit(round.first * model.predictions_per_sample(batch.length), outcome);
     add_to_parts(ctx, outcome, round, set.num_sequences(), parts);
     model.observe_losses(ctx, outcome);
     model.remember(ctx, tokens);

@@ -20,6 +20,7 @@ struct EvaluationOptions {
   int64_t tokens = 0;     // leading tokens of the split, or labelled samples; 0 = all
   int64_t sequences = 1;  // per forward pass on each rank
   int64_t streams = 0;    // for a model with a context memory: parts that a text is cut into; 0 = evaluate.streams
+  double noise = 0;       // on images: standard deviation relative to the pixels' range (data/images/image_noise.h)
   std::function<bool()> stop{};  // see evaluate()
 };
 
@@ -46,15 +47,15 @@ struct Evaluation {
 // The meaningful metrics as text: "bpc 1.2345", "accuracy 98.02%".
 std::vector<std::string> to_words(const Evaluation& evaluation);
 
-// Called with the losses (predictions) of each round; `first` is the index of the first one in the set.
-using LossVisitor = std::function<void(int64_t first, ConstTensor losses)>;
+// Called after each round; `first` is the index of its first prediction in the set.
+using RoundVisitor = std::function<void(int64_t first, const Outcome& outcome)>;
 
 // Collective. Computes `sequences` of the set at a time on each rank. A set of streams is computed segment by segment,
 // with its own context memory, which is empty at first. The routing statistics of the evaluated tokens are in the
 // model's sums afterwards. `stop` is called by every rank before each round, and must return the same on all of them;
 // true ends the evaluation.
 Evaluation evaluate(TrainingState& state, const ProcessGroups& groups, const EvaluationSet& set, int64_t sequences,
-                    const LossVisitor& visit = {}, const std::function<bool()>& stop = {});
+                    const RoundVisitor& visit = {}, const std::function<bool()>& stop = {});
 // Evaluates a text in windows; each token but the very first is predicted once.
 Evaluation evaluate(TrainingState& state, const ProcessGroups& groups, const Split& split,
                     const EvaluationOptions& options);

@@ -90,7 +90,7 @@ SourceRun find_source(const TrainConfig& config, const Task& task) {
 
 StartReport from_other_run(TrainingState& state, const TrainConfig& config, const Task& task) {
   const SourceRun source = find_source(config, task);
-  StartReport report = start_from(state, config, source.keep_head);
+  StartReport report = start_from(state, config, source.keep_head ? KeptParts::all : KeptParts::body);
   report.differences = unseen_differences(config, source.config);
   return report;
 }

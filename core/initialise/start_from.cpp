@@ -26,13 +26,13 @@ using Places = std::map<std::string, ParameterPlace>;
 class Start {
  public:
   Start(TrainingState& state, const TrainConfig& config, const std::string& checkpoint, const Places& source_places,
-        bool keep_head)
+        KeptParts kept)
       : state_(state),
         init_(config.init),
         matrices_(width_factor(activation_from_name(config.model.activation))),
         source_(checkpoint, "model"),
         folder_(checkpoint),
-        keep_head_(keep_head) {
+        kept_(kept) {
     for (const auto& [name, tensor] : source_.tensors()) {
       const auto found = source_places.find(name);
       if (found == source_places.end())
@@ -65,7 +65,7 @@ class Start {
     refuse_unused();
     for (const ParameterGroup group : kTrainedGroups) {
       // The master weights, where parameters are rounded.
-      if (state_.optimizer->has_master()) fill_exact(group);
+      if (state_.optimizer && state_.optimizer->has_master()) fill_exact(group);
     }
     report.checkpoint = folder_;
     return report;
@@ -74,7 +74,9 @@ class Start {
  private:
   // Whether tensors at this place are copied from the checkpoint.
   bool is_taken(const ParameterPlace& place) const {
-    return keep_head_ || (place.role != ParameterRole::head && place.role != ParameterRole::class_token);
+    if (place.role == ParameterRole::head) return kept_ == KeptParts::all;
+    if (place.role == ParameterRole::class_token) return kept_ != KeptParts::body;
+    return true;
   }
 
   void read(const NamedTensor& t) {
@@ -198,7 +200,7 @@ class Start {
   const int64_t matrices_;  // number of matrices in an input matrix, stacked by rows
   TensorFolder source_;
   std::string folder_;
-  bool keep_head_;
+  KeptParts kept_;
   // Tensors of the checkpoint: those that have not been used yet, those of its head that are left out, and the matrices
   // and biases of its dense layers.
   std::set<std::string> unused_, left_out_;
@@ -215,10 +217,10 @@ Places places_in(const std::string& checkpoint, const RunState& run) {
 
 }  // namespace
 
-StartReport start_from(TrainingState& state, const TrainConfig& config, bool keep_head) {
+StartReport start_from(TrainingState& state, const TrainConfig& config, KeptParts kept) {
   const std::string checkpoint = find_checkpoint(config.init.from, config.init.checkpoint);
   const RunState source = load_run_state(checkpoint);
-  Start start(state, config, checkpoint, places_in(checkpoint, source), keep_head);
+  Start start(state, config, checkpoint, places_in(checkpoint, source), kept);
   StartReport report = start.run();
   report.step = source.step;
   return report;

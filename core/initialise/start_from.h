@@ -21,13 +21,20 @@ struct StartReport {
   std::vector<std::string> differences{};
 };
 
+// The parts of the other model that are used.
+enum class KeptParts {
+  all,
+  features,  // all but the head
+  body,      // all but the head and what belongs to it, a class token
+};
+
 // Overwrites the freshly initialised values of `state`. Tensors are matched by name. In a MoE layer in the place of a
 // dense one the experts are copies of its feed-forward layer, router and state keep their initial values, and shared
 // experts start with an output of 0. So wherever a token's weights sum to 1, the model computes the same as the dense
 // one. Draws depend on (seed, name, element) and are the same in any layout. Throws CheckpointError that names a tensor
-// where the models do not fit. Without `keep_head`, for a model that predicts something else, the head and what belongs
-// to it (a class token) keep their initial values. Of learned positions the first ones are copied. On a GPU in bf16 the
-// exact values go to the optimizer's master weights, as always.
-StartReport start_from(TrainingState& state, const TrainConfig& config, bool keep_head = true);
+// where the models do not fit. Parts that are not kept, in a
+// model that predicts something else, have their initial values. Of learned positions the first ones are copied. On a
+// GPU in bf16 the exact values go to the optimizer's master weights, as always.
+StartReport start_from(TrainingState& state, const TrainConfig& config, KeptParts kept = KeptParts::all);
 
 }  // namespace moe

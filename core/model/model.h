@@ -27,6 +27,10 @@ class Model {
   // only.
   void append_logits(Context& ctx, int64_t first_row, int64_t rows, std::vector<float>& list);
 
+  // (predictions, d_model): the rows from which the head predicted in the last forward(): the features of a
+  // classifier's samples.
+  ConstTensor head_input() const { return head_input_; }
+
   // Number of predictions for a sample of `time` tokens.
   virtual int64_t predictions_per_sample(int64_t time) const = 0;
   // Token ids are below this number, the tokenizer's. The embedding and a language model's head may have more rows

@@ -101,9 +101,9 @@ VariedEvaluation Variations::in_hindsight(LoadedRun& run) const {
       std::vector<int32_t> mask(static_cast<size_t>(experts), 1);
       mask[as_index(expert)] = 0;
       others.close(*layer, as_tensor(std::span(mask)));
-      moe::evaluate(*run.state, run.groups, set_, sequences_, [&](int64_t first, ConstTensor found) {
+      moe::evaluate(*run.state, run.groups, set_, sequences_, [&](int64_t first, const Outcome& found) {
         some.clear();
-        append_floats(run.state->ctx, some, found);
+        append_floats(run.state->ctx, some, found.losses);
         for (size_t i = 0; i < some.size(); ++i) {
           losses[(static_cast<size_t>(first) + i) * static_cast<size_t>(experts) + static_cast<size_t>(expert)] =
               some[i];

@@ -7,6 +7,7 @@
 #include "core/tasks/labelled_task.h"
 #include "data/content_hash.h"
 #include "data/images/image_loader.h"
+#include "data/images/image_noise.h"
 
 namespace moe {
 namespace {
@@ -56,8 +57,9 @@ SampleShape shape_of(const TrainConfig& config, const ImageShape& image, int64_t
 
 class ImageEvaluation : public EvaluationSet {
  public:
-  ImageEvaluation(const ImageSplit& split, const ImageLoader& loader, int64_t images)
-      : split_(split), loader_(loader), images_(images > 0 ? std::min(images, split.size()) : split.size()) {}
+  // Its first images.
+  ImageEvaluation(ImageSplit split, const ImageLoader& loader, int64_t images)
+      : split_(std::move(split)), loader_(loader), images_(images) {}
   int64_t num_sequences() const override { return images_; }
   int64_t num_tokens() const override { return images_ * loader_.tokens_per_sample(); }
   void load(int64_t first, int64_t count, Batch& batch) const override {
@@ -67,7 +69,7 @@ class ImageEvaluation : public EvaluationSet {
   }
 
  private:
-  const ImageSplit& split_;
+  const ImageSplit split_;
   const ImageLoader& loader_;
   int64_t images_;
 };
@@ -118,8 +120,11 @@ class ImageTask : public LabelledTask {
   uint64_t content_hash(const std::string& split) const override { return corpus_.split(split).content_hash(); }
 
  private:
-  std::unique_ptr<EvaluationSet> samples_of(const std::string& split, int64_t samples) const override {
-    return std::make_unique<ImageEvaluation>(corpus_.split(split), loader_, samples);
+  std::unique_ptr<EvaluationSet> samples_of(const std::string& split, const EvaluationOptions& options) const override {
+    const ImageSplit& all = corpus_.split(split);
+    const int64_t images = options.tokens > 0 ? std::min(options.tokens, all.size()) : all.size();
+    return std::make_unique<ImageEvaluation>(
+        options.noise > 0 ? with_noise(all, corpus_.shape(), images, options.noise) : all, loader_, images);
   }
 
   TrainConfig config_;

@@ -12,7 +12,7 @@ namespace moe {
 // Every task says where its checkpoints have it.
 static std::unique_ptr<Tokenizer> tokenizer_of(const std::string& checkpoint) {
   for (const TaskKind& task : tasks()) {
-    const std::string file = checkpoint + "/" + task.file;
+    const std::string file = description_file(task, checkpoint);
     if (!std::filesystem::exists(file)) continue;
     const Json description = parse_json_or_null(read_text(file));
     if (description.is_null()) raise<CheckpointError>("{} is damaged", file);

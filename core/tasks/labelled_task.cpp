@@ -23,7 +23,7 @@ std::unique_ptr<EvaluationSet> LabelledTask::evaluation_set(const std::string& s
                                                             const EvaluationOptions& options) const {
   if (options.context > 0 || options.stride > 0 || options.streams > 0)
     throw UsageError("labelled samples have no context, stride or streams; remove these options");
-  return samples_of(split, options.tokens);
+  return samples_of(split, options);
 }
 
 }  // namespace moe

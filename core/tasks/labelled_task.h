@@ -16,8 +16,9 @@ class LabelledTask : public Task {
                                                 const EvaluationOptions& options) const override;
 
  private:
-  // The first `samples` of a split; 0 = all.
-  virtual std::unique_ptr<EvaluationSet> samples_of(const std::string& split, int64_t samples) const = 0;
+  // Of the options, only `tokens` (the first samples) and what the samples allow matter. Throws UsageError for others.
+  virtual std::unique_ptr<EvaluationSet> samples_of(const std::string& split,
+                                                    const EvaluationOptions& options) const = 0;
 };
 
 }  // namespace moe

@@ -141,8 +141,9 @@ class LabelledTextTask : public LabelledTask {
   }
 
  private:
-  std::unique_ptr<EvaluationSet> samples_of(const std::string& split, int64_t samples) const override {
-    return std::make_unique<TextEvaluation>(corpus_.split(split), loader_, samples);
+  std::unique_ptr<EvaluationSet> samples_of(const std::string& split, const EvaluationOptions& options) const override {
+    refuse_noise(options);
+    return std::make_unique<TextEvaluation>(corpus_.split(split), loader_, options.tokens);
   }
 
   std::vector<UnknownShare> unknown_shares() const {

@@ -80,6 +80,10 @@ void refuse_augmentation(const DataConfig& config) {
   if (config.augment.flip) raise<UsageError>("{}: only for images", config.augment.where("flip"));
 }
 
+void refuse_noise(const EvaluationOptions& options) {
+  if (options.noise > 0) throw UsageError("noise is for images; this task has none");
+}
+
 Causality Task::measure_causality(TrainingState&, const std::string&, const EvaluationOptions&) const {
   throw UsageError("causality can only be measured for models that predict the next token");
 }

@@ -140,6 +140,9 @@ Json read_description(const std::string& task, const std::string& checkpoint);
 // Throws UsageError where image augmentation is configured, for tasks without images.
 void refuse_augmentation(const DataConfig& config);
 
+// Throws UsageError where EvaluationOptions::noise is given, for tasks without images.
+void refuse_noise(const EvaluationOptions& options);
+
 // The length of a run on the task's samples. Throws UsageError for a length in percent.
 RunLength run_length(const TrainConfig& config, const Task& task);
 

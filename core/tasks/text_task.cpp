@@ -181,6 +181,7 @@ class TextTask : public Task {
   }
   std::unique_ptr<EvaluationSet> evaluation_set(const std::string& split,
                                                 const EvaluationOptions& options) const override {
+    refuse_noise(options);
     const int64_t context = options.context > 0 ? options.context : config_.data.sequence;
     if (context > config_.data.sequence) {
       raise<UsageError>("a context of {}: the model was loaded for {} tokens; use at most that", context,

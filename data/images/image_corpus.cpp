@@ -1,8 +1,10 @@
 #include "data/images/image_corpus.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <numeric>
 
+#include "data/chosen_classes.h"
 #include "data/content_hash.h"
 #include "data/find_split.h"
 #include "data/held_out.h"
@@ -49,18 +51,40 @@ static void check_labels(const std::string& name, const ImageSet& set, int64_t c
   }
 }
 
-static ClassCounts count_classes(const ImageSet& set, int64_t classes) {
-  ClassCounts result;
-  result.counts.resize(as_index(classes));
-  for (int64_t i = 0; i < classes; ++i) result.names.push_back(std::to_string(i));
+static ClassCounts count_classes(const ImageSet& set, std::vector<std::string> names) {
+  ClassCounts result{std::move(names), {}};
+  result.counts.resize(result.names.size());
   for (int64_t i = 0; i < set.size(); ++i) ++result.counts[as_index(set.label(i))];
   if (set.size() > 0) result.first = set.label(0);
   return result;
 }
 
+// Keeps the images whose class has a new number (chosen_numbers()).
+static void choose(ImageSet& set, const std::vector<int32_t>& numbers) {
+  const int64_t pixels = set.shape.pixels();
+  int64_t kept = 0;
+  for (int64_t i = 0; i < set.size(); ++i) {
+    const int32_t number = numbers[as_index(set.label(i))];
+    if (number < 0) continue;
+    std::copy_n(set.pixels.begin() + i * pixels, pixels, set.pixels.begin() + kept * pixels);
+    set.labels[as_index(kept++)] = static_cast<uint8_t>(number);
+  }
+  set.labels.resize(as_index(kept));
+  set.pixels.resize(as_index(kept * pixels));
+}
+
 ImageCorpus::ImageCorpus(std::string name, ImageFiles files, const LabelledDataConfig& config)
-    : name_(std::move(name)), shape_(files.train.shape), classes_(count_classes(files.train, files.classes)) {
-  check_labels(name_, files.test, classes());
+    : name_(std::move(name)), shape_(files.train.shape) {
+  check_labels(name_, files.test, files.classes);
+  std::vector<std::string> names;
+  for (int64_t i = 0; i < files.classes; ++i) names.push_back(std::to_string(i));
+  if (!config.classes.empty()) {
+    const std::vector<int32_t> numbers = chosen_numbers(name_, names, config.classes);
+    choose(files.train, numbers);
+    choose(files.test, numbers);
+    names = config.classes;
+  }
+  classes_ = count_classes(files.train, std::move(names));
   if (files.test.size() > 0 && !(files.test.shape == shape_)) {
     raise<DataError>("{}: test images are {} x {}, but training images are {} x {}", name_, files.test.shape.width,
                      files.test.shape.height, shape_.width, shape_.height);

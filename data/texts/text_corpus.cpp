@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <numeric>
 
+#include "data/chosen_classes.h"
 #include "data/content_hash.h"
 #include "data/find_split.h"
 #include "data/held_out.h"
@@ -60,10 +61,27 @@ uint64_t LabelledTexts::content_hash() const {
   return hash.value();
 }
 
+// Leaves only the classes in `chosen`, if there are any.
+static TextFiles with_classes(const std::string& name, TextFiles files, const std::vector<std::string>& chosen) {
+  if (chosen.empty()) return files;
+  const std::vector<int32_t> numbers = chosen_numbers(name, files.classes, chosen);
+  for (TextSet* set : {&files.train, &files.validation, &files.test}) {
+    TextSet kept;
+    for (int64_t i = 0; i < set->size(); ++i) {
+      if (const int32_t number = numbers[as_index(set->label(i))]; number >= 0) kept.add(set->text(i), number);
+    }
+    *set = std::move(kept);
+  }
+  files.classes = chosen;
+  return files;
+}
+
 TextCorpus TextCorpus::open(const std::string& path, const std::string& format, Setup setup) {
   fs::path folder = fs::absolute(path).lexically_normal();
   if (!folder.has_filename()) folder = folder.parent_path();
-  return {folder.filename().string(), text_formats().at(format).read(path), std::move(setup)};
+  std::string name = folder.filename().string();
+  TextFiles files = with_classes(name, text_formats().at(format).read(path), setup.config.classes);
+  return {std::move(name), std::move(files), std::move(setup)};
 }
 
 static ClassCounts count_classes(std::vector<std::string> names, const TextSet& set) {

@@ -95,8 +95,22 @@ TEST_CASE("a vision MoE learns small images, and moe-eval reports its accuracy",
   const Finished some = run_child(program("moe-eval") + Arguments{run, "--json", "--tokens", "10"});
   CHECK(parse_json(some.out)["tokens"] == 10);
 
-  for (const Arguments& wrong :
-       {Arguments{"--metric", "bpc"}, {"--context", "4"}, {"--stride", "2"}, {"--probe-causality"}}) {
+  // Strong noise makes the images unrecognisable; it is the same in every evaluation.
+  const auto noisy = [&](const char* deviation) {
+    const Finished finished = run_child(program("moe-eval") + Arguments{run, "--json", "--noise", deviation});
+    REQUIRE(finished.code == 0);
+    return parse_json(finished.out);
+  };
+  CHECK(noisy("0")["nll"] == parsed["nll"]);
+  CHECK(noisy("4")["noise"] == 4);
+  CHECK(noisy("4")["nll"] == noisy("4")["nll"]);
+  CHECK(noisy("4")["accuracy"].get<double>() < parsed["accuracy"].get<double>() - 0.2);
+
+  for (const Arguments& wrong : {Arguments{"--metric", "bpc"},
+                                 {"--context", "4"},
+                                 {"--stride", "2"},
+                                 {"--probe-causality"},
+                                 {"--noise", "-1"}}) {
     CHECK(run_child(program("moe-eval") + Arguments{run} + wrong).code == 2);
   }
   fs::create_directory(images.folder / "larger");
@@ -173,6 +187,43 @@ TEST_CASE("the curriculum's report shows the easiest and hardest images, and fin
   CHECK(parse_json(run_child(program("moe-inspect") + Arguments{run, "--json", "--no-html"}).out)
             .at("evaluation")
             .contains("accuracy"));
+}
+
+TEST_CASE("moe-few-shot classifies frozen images from a few labels, and learns classes that its run never saw",
+          "[slow]") {
+  const Images images;
+  done(images.train({"data.labelled.classes=[0, 1, 2]", "train.steps=60"}));
+  const std::string run = images.folder / "run";
+  const auto few = [&](const Arguments& more, const Arguments& start = {}) {
+    return run_child(start + program("moe-few-shot") + Arguments{run, "--labels", "1,10", "--draws", "5", "--json"} +
+                     more);
+  };
+  const Finished own = few({});
+  INFO(own.err);
+  REQUIRE(own.code == 0);
+  const Json results = parse_json(own.out)["runs"][0]["results"];
+  CHECK(results[0]["draws"].size() == 5);
+  CHECK(results[1]["accuracy"].get<double>() > 0.9);
+  const Arguments others{"--set", "data.labelled.classes=[2, 3]", "--set", "data.labelled.validation=20"};
+  const Finished unseen = few(others);
+  INFO(unseen.err);
+  REQUIRE(unseen.code == 0);
+  CHECK(parse_json(unseen.out)["runs"][0]["results"][1]["accuracy"].get<double>() > 0.8);
+  // Batch and ranks change no sample's features beyond rounding.
+  CHECK(parse_json(few(others + Arguments{"--batch", "7"}).out) == parse_json(unseen.out));
+  const Finished ranks = few(others, mpirun(2));
+  REQUIRE(ranks.code == 0);
+  CHECK(parse_json(ranks.out)["runs"][0]["results"][1]["accuracy"].get<double>() ==
+        Approx(parse_json(unseen.out)["runs"][0]["results"][1]["accuracy"].get<double>()).margin(0.05));
+
+  CHECK(few({"--labels", "1000"}).code == 3);  // more than there are
+  CHECK(few({"--labels", "0"}).code == 2);
+  CHECK(few({"--ridge", "0"}).code == 2);
+  CHECK(few({"--pooling", "class_token"}).code == 2);
+  CHECK(few({"--set", "data.labelled.validation=0"}).code == 2);
+  CHECK(few({"--set", "data.labelled.classes=[2, 9]"}).code == 3);
+  CHECK(few({"--data", images.folder / "nowhere"}).code == 3);
+  CHECK(run_child(program("moe-few-shot") + Arguments{images.folder / "nothing"}).code == 4);
 }
 
 TEST_CASE("incompatible settings are refused with the right exit code", "[slow]") {

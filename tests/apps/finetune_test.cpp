@@ -125,6 +125,28 @@ TEST_CASE("a language model becomes a classifier, and moe-eval reports its accur
   CHECK(run_child(program("moe-eval") + Arguments{run, "--data", texts.folder / "others"}).code == 3);
 }
 
+TEST_CASE("moe-few-shot compares language models by their frozen features of labelled texts", "[slow]") {
+  const Texts texts;
+  const Arguments few = program("moe-few-shot") + Arguments{texts.folder / "pretrained",
+                                                            texts.folder / "pretrained",
+                                                            "--labels",
+                                                            "5,20",
+                                                            "--draws",
+                                                            "6",
+                                                            "--data",
+                                                            texts.folder / "texts",
+                                                            "--json"};
+  const Finished mean = done(few);
+  const Json json = parse_json(mean.out);
+  REQUIRE(json["runs"].size() == 2);
+  CHECK(json["runs"][0]["results"] == json["runs"][1]["results"]);
+  CHECK(json["runs"][0]["results"][1]["accuracy"].get<double>() > 0.6);
+  CHECK(parse_json(done(few + Arguments{"--pooling", "last"}).out)["runs"] != json["runs"]);
+  CHECK(run_child(program("moe-few-shot") + Arguments{texts.folder / "pretrained"}).code == 2);  // which samples?
+  CHECK(run_child(few + Arguments{"--pooling", "class_token"}).code == 2);
+  CHECK(run_child(program("moe-eval") + Arguments{texts.folder / "pretrained", "--noise", "0.1"}).code == 2);
+}
+
 TEST_CASE("a classifier whose last description of the samples is damaged goes on from the checkpoint before") {
   const Texts texts;
   done(texts.classify({"train.steps=40", "checkpoint.every=10", "evaluate.every=0", "checkpoint.keep_last=9"}));

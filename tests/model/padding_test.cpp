@@ -84,7 +84,8 @@ Result evaluated(TinyRun& run, const EvaluationSet& set, int64_t sequences) {
     records[i].scored_only = true;
     layers[i]->record_choices(&records[i]);
   }
-  result.evaluation = evaluate(run.state, run.groups, set, sequences, [&](int64_t, ConstTensor losses) {
+  result.evaluation = evaluate(run.state, run.groups, set, sequences, [&](int64_t, const Outcome& outcome) {
+    const Tensor losses = outcome.losses;
     result.losses.insert(result.losses.end(), losses.as<double>(), losses.as<double>() + losses.size());
   });
   for (MoELayer* layer : layers) layer->record_choices(nullptr);

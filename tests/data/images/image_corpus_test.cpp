@@ -1,6 +1,8 @@
 #include "data/images/image_corpus.h"
+#include "data/images/image_noise.h"
 
 #include <algorithm>
+#include <cmath>
 #include <set>
 #include <string>
 
@@ -96,4 +98,60 @@ TEST_CASE("folders without labelled samples, or with inconsistent files, are dat
   DataConfig wrong = config_for(folder.path(), 0);
   wrong.labelled.format = "cifar10";
   CHECK_THROWS_WITH(ImageCorpus::open(wrong), Catch::Contains("data_batch_1.bin"));
+}
+
+TEST_CASE("a corpus of chosen classes has only their images, numbered in the chosen order") {
+  TemporaryFolder folder;
+  const ImageSet train = bright_quarters(40, 4, 1), test = bright_quarters(12, 4, 2);
+  write_idx_folder(folder.path(), train, test);
+  DataConfig config = config_for(folder.path(), 4);
+  const ImageCorpus all = ImageCorpus::open(config);
+  config.labelled.classes = {"3", "1"};
+  const ImageCorpus chosen = ImageCorpus::open(config);
+  CHECK(chosen.classes() == 2);
+  CHECK(chosen.class_counts().names == std::vector<std::string>{"3", "1"});
+  CHECK(chosen.split("train").size() + chosen.split("validation").size() == 20);
+  const ImageSplit &some = chosen.split("test"), &whole = all.split("test");
+  REQUIRE(some.size() == 6);
+  for (int64_t i = 0, next = 0; i < whole.size(); ++i) {
+    if (whole.label(i) % 2 == 0) continue;
+    CHECK(std::ranges::equal(some.image(next), whole.image(i)));
+    CHECK(some.label(next++) == (whole.label(i) == 3 ? 0 : 1));
+  }
+  for (const std::vector<std::string>& wrong :
+       {std::vector<std::string>{"1"}, {"1", "1"}, {"1", "4"}, {"1", "seven"}}) {
+    config.labelled.classes = wrong;
+    CHECK_THROWS_AS(ImageCorpus::open(config), DataError);
+  }
+}
+
+TEST_CASE("noise on images is the same in every run, proportional to its strength, and has the given deviation") {
+  TemporaryFolder folder;
+  ImageSet grey = bright_quarters(100, 8, 1);
+  std::fill(grey.pixels.begin(), grey.pixels.end(), uint8_t{128});
+  write_idx_folder(folder.path(), grey, grey);
+  const ImageCorpus corpus = ImageCorpus::open(config_for(folder.path(), 0));
+  const ImageSplit& split = corpus.split("test");
+  const auto noise_of = [&](double deviation) {
+    std::vector<double> result;
+    const ImageSplit noisy = with_noise(split, corpus.shape(), 50, deviation);
+    REQUIRE(noisy.size() == 50);
+    for (int64_t i = 0; i < noisy.size(); ++i) {
+      CHECK(noisy.label(i) == split.label(i));
+      for (const uint8_t pixel : noisy.image(i)) result.push_back(pixel - 128.0);
+    }
+    return result;
+  };
+  const std::vector<double> weak = noise_of(0.05), strong = noise_of(0.1);
+  CHECK(noise_of(0.1) == strong);
+  double sum = 0, squares = 0;
+  for (size_t i = 0; i < strong.size(); ++i) {
+    CHECK(std::abs(strong[i] - 2 * weak[i]) <= 1.5);  // both are rounded
+    sum += strong[i], squares += strong[i] * strong[i];
+  }
+  const auto count = static_cast<double>(strong.size());
+  CHECK(std::abs(sum / count) < 4 * 25.5 / std::sqrt(count));
+  CHECK(std::sqrt(squares / count) == Approx(25.5).epsilon(0.05));
+  const ImageSplit most = with_noise(split, corpus.shape(), 50, 10);
+  CHECK(std::ranges::count(most.image(0), uint8_t{255}) > 0);  // kept in the pixels' range
 }

@@ -1,6 +1,10 @@
 // Labelled texts as tokens: splits, truncation, tokenizers, batches.
 #include "data/texts/text_corpus.h"
 
+#include <fstream>
+#include <string>
+#include <vector>
+
 #include "core/base/error.h"
 #include "data/texts/text_loader.h"
 #include "data/tokenizers/byte.h"
@@ -150,4 +154,25 @@ TEST_CASE("a batch of texts has lengths, and padding after them") {
   CHECK(batch.domains.empty());
   TextLoader(0).load(train, visits, 2, batch);
   CHECK(batch.lengths == std::vector<int32_t>{2, 0, 0});
+}
+
+TEST_CASE("a corpus of chosen classes has only their texts, numbered in the chosen order") {
+  TemporaryFolder folder;
+  for (const char* part : {"train", "test"}) {
+    std::ofstream(folder / (std::string(part) + ".tsv")) << "a\tone\nb\ttwo\nc\tthree\na\tfour\nc\tfive\n";
+  }
+  LabelledDataConfig config;
+  config.validation = 0;
+  config.classes = {"c", "a"};
+  const TextCorpus corpus = TextCorpus::open(folder.path(), "tsv", {config, nullptr, 100});
+  CHECK(corpus.classes() == std::vector<std::string>{"c", "a"});
+  const LabelledTexts& train = corpus.split("train");
+  REQUIRE(train.size() == 4);
+  CHECK(train.text(0) == "one");
+  CHECK(train.label(0) == 1);
+  CHECK(train.text(1) == "three");
+  CHECK(train.label(1) == 0);
+  CHECK(corpus.split("test").size() == 4);
+  config.classes = {"c", "d"};
+  CHECK_THROWS_AS(TextCorpus::open(folder.path(), "tsv", {config, nullptr, 100}), DataError);
 }
