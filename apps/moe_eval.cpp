@@ -14,6 +14,7 @@
 #include "core/base/text.h"
 #include "core/checkpoint/checkpoint.h"
 #include "core/checkpoint/files.h"
+#include "core/evaluate/confusion.h"
 #include "core/evaluate/evaluator.h"
 #include "core/evaluate/source_losses.h"
 #include "core/generate/multiple_choice.h"
@@ -101,7 +102,7 @@ struct Options {
   EvaluationOptions evaluation{.sequences = 8};
   int64_t expert_parallel = 0;
   int threads = 0;
-  bool json = false, probe = false, by_source = false;
+  bool json = false, probe = false, by_source = false, by_class = false;
   Varied varied;
   Given given;
 
@@ -134,6 +135,8 @@ struct Options {
     add_device_options(app, device, precision);
     app.add_flag("--json", json, "print everything as one JSON object");
     app.add_flag("--by-source", by_source, "also print the loss by the input file of each predicted token");
+    app.add_flag("--by-class", by_class,
+                 "for a classifier: also print the accuracy by class, and what each class is taken for");
     app.add_flag("--probe-causality", probe,
                  "also measure whether a token's loss depends on later tokens or on other windows");
     varied.add_options(app);
@@ -144,8 +147,8 @@ struct Options {
     if (!varied.html.empty() && !varied.any())
       throw UsageError("--html needs several evaluations; add --k, --experts, --router, --vary or --knock-out");
     if (!metric.empty()) metrics().at(metric);
-    given.check(varied.any() || probe || by_source || !data.empty() || split != "test" || evaluation.tokens > 0 ||
-                evaluation.streams > 0 || evaluation.noise > 0);
+    given.check(varied.any() || probe || by_source || by_class || !data.empty() || split != "test" ||
+                evaluation.tokens > 0 || evaluation.streams > 0 || evaluation.noise > 0);
   }
   // The metric to print, one of those that the task offers.
   const Metric& chosen_metric(std::span<const char* const> offered) const {
@@ -211,20 +214,31 @@ struct Result {
   Causality causality;                // by the model's configuration
   std::optional<Causality> measured;  // with --probe-causality
   std::vector<SourceLoss> sources;    // with --by-source
+  ConfusionCounts confusion;          // with --by-class
 };
 
 static Result evaluate_as_trained(const Options& options, const Subject& subject) {
   TrainingState& state = *subject.run.state;
   std::optional<SourceLosses> sources;
+  std::optional<Confusion> confusion;
   RoundVisitor visit;
   if (options.by_source) {
     sources.emplace(state.ctx, subject.set, std::ssize(subject.task.source_names(options.split)));
     visit = [&](int64_t first, const Outcome& outcome) { sources->add(first, outcome.losses); };
   }
+  if (options.by_class) {
+    confusion.emplace(state, subject.set, std::ssize(subject.task.class_names()));
+    visit = [&](int64_t first, const Outcome& outcome) {
+      if (sources) sources->add(first, outcome.losses);
+      confusion->add(first, outcome.losses);
+    };
+  }
   Result result{evaluate(state, subject.run.groups, subject.set, options.evaluation.sequences, visit),
                 state.model->causality(),
                 {},
+                {},
                 {}};
+  if (confusion) result.confusion = confusion->counts(*subject.run.groups.world);
   if (sources) result.sources = sources->sums(*subject.run.groups.world);
   result.evaluation.metrics = subject.task.metrics();
   if (options.probe) result.measured = subject.task.measure_causality(state, options.split, options.evaluation);
@@ -253,6 +267,7 @@ static void log_result(const Options& options, const Subject& subject, const Res
   }
   if (result.measured) log::info("measured causality: {}", name_of(*result.measured));
   if (options.by_source) log::info("{}", source_text(result.sources, subject.task.source_names(options.split)));
+  if (options.by_class) log::info("{}", confusion_text(result.confusion, subject.task.class_names()));
 }
 
 static Json to_json(const Options& options, const Subject& subject, const Result& result) {
@@ -270,6 +285,7 @@ static Json to_json(const Options& options, const Subject& subject, const Result
   record["causality"] = name_of(result.causality);
   if (result.measured) record["measured_causality"] = name_of(*result.measured);
   if (options.by_source) record["sources"] = source_json(result.sources, subject.task.source_names(options.split));
+  if (options.by_class) record["classes"] = confusion_json(result.confusion, subject.task.class_names());
   for (const char* name : e.metrics) record[name] = metrics().at(name).value(e);
   return record;
 }
@@ -405,6 +421,8 @@ static int evaluate_run(int argc, char** argv, MpiSession& session) {
   }
   if (options.metric.empty()) options.metric = task->metrics().front();
   const Metric& chosen = options.chosen_metric(task->metrics());
+  if (options.by_class && task->class_names().empty())
+    raise<UsageError>("--by-class: the samples of {} have no classes", task->data_name());
   const auto set = task->evaluation_set(options.split, options.evaluation);
   const Subject subject{run, *task, *set};
   if (options.varied.any()) {

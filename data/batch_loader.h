@@ -37,7 +37,7 @@ struct Batch {
   // (sequences, length): where in its sequence each place's document begins and ends; empty unless documents are
   // separate
   std::vector<int32_t> document_begins, document_ends;
-  std::vector<float> features;  // (sequences, patches, patch_features), of images
+  std::vector<float> features;  // (sequences, patches, patch_features), of images and sounds
   int64_t patch_features = 0;
 
   // Both keep their memory, so only a batch larger than all before it allocates.

@@ -2,6 +2,7 @@
 
 #include <filesystem>
 
+#include "data/audio/sound_corpus.h"
 #include "data/images/image_corpus.h"
 #include "data/texts/text_format.h"
 
@@ -14,6 +15,7 @@ const std::vector<LabelledFormat>& labelled_formats() {
       for (const auto& format : table) formats.push_back({format.name, kind, format.is_in});
     };
     add("images", image_formats());
+    add("sounds", sound_formats());
     add("texts", text_formats());
     return formats;
   }();

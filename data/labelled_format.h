@@ -9,7 +9,7 @@ namespace moe {
 
 struct LabelledFormat {
   const char* name;  // a word of data.labelled.format
-  const char* kind;  // of its samples: "images", "texts"; core/tasks/classify_task.h has a line for each
+  const char* kind;  // of its samples: "images", "sounds", "texts"; core/tasks/classify_task.h has a line for each
   bool (*is_in)(const std::string& folder);
 };
 // Those of all tables of formats, one for each kind of samples.

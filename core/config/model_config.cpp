@@ -128,9 +128,12 @@ void ModelConfig::fields(FieldVisitor& v) {
   v.field("tie_embeddings", tie_embeddings, "use the embedding table as the weight of the output head");
   v.field("patch", patch, "side length in pixels of the square patches that images are cut into; each patch is a token",
           {1, 1024});
+  v.field("patch_frames", patch_frames,
+          "frames of the patches that the spectrograms of sounds are cut into; each patch is a token", {1, 1 << 16});
+  v.field("patch_bands", patch_bands, "mel bands of the patches of spectrograms", {1, 512});
   v.field("pooling", pooling,
           "how a classifier pools a sample's tokens: mean = their mean; last = the last token; class_token = a "
-          "learned token that is placed before an image's patches or after a text",
+          "learned token that is placed before the patches of an image or a sound, or after a text",
           words_of<Pooling>());
   v.field("head", head,
           "output head of a classifier: linear, or tanh = preceded by a layer of width d_model with a tanh (as in "

@@ -60,6 +60,8 @@ struct ModelConfig : Fields<ModelConfig> {
   BiasConfig bias;
   bool tie_embeddings = false;
   int64_t patch = 4;
+  int64_t patch_frames = 10;
+  int64_t patch_bands = 16;
   std::string pooling = "mean";
   std::string head = "linear";
   double init_std = 0.02;

@@ -33,9 +33,11 @@ void SyntheticDataConfig::fields(FieldVisitor& v) {
 }
 
 void LabelledDataConfig::fields(FieldVisitor& v) {
-  v.field("format", format,
-          "format of the folder's files; auto detects it. idx and cifar10 are images, the others texts",
-          words_of<LabelledFormat>());
+  v.field(
+      "format", format,
+      "format of the folder's files; auto detects it. idx and cifar10 are images, sound_folders are sounds, the others "
+      "texts",
+      words_of<LabelledFormat>());
   v.field("validation", validation,
           "number of randomly drawn samples of the training files that are held out for validation; unused if there "
           "are validation files",
@@ -84,6 +86,22 @@ void AugmentConfig::fields(FieldVisitor& v) {
   v.field("shift", shift, "maximum shift of a training image in pixels, in each direction; drawn again in every epoch",
           {0, 1024});
   v.field("flip", flip, "mirror each training image with probability 1/2; drawn again in every epoch");
+  v.field("time_shift", time_shift,
+          "maximum shift of a training sound in milliseconds, in either direction; drawn again in every epoch",
+          {0, 600'000});
+  v.field(
+      "snr", snr,
+      "lowest ratio, in decibels, of a training sound's loudest value to white noise that is added to it. The ratio "
+      "is drawn in every epoch, from this to data.audio.range; 0 = no noise",
+      {0, 200});
+  v.field("mask_time", mask_time,
+          "greatest length in milliseconds of a stretch of a training sound that is replaced by the mean "
+          "(SpecAugment); its length and place are drawn in every epoch; 0 = none",
+          {0, 600'000});
+  v.field("mask_bands", mask_bands,
+          "greatest number of adjacent mel bands of a training sound that are replaced by the mean (SpecAugment), "
+          "drawn likewise; 0 = none",
+          {0, 512});
 }
 
 void DataConfig::fields(FieldVisitor& v) {
@@ -95,8 +113,8 @@ void DataConfig::fields(FieldVisitor& v) {
           "where data.path was found; a run writes it for evaluations from other folders, what is set here is ignored");
   v.field("sequence", sequence,
           "tokens per training sequence: the context length; of labelled texts, class token included, the most; "
-          "images decide "
-          "their own",
+          "images and sounds "
+          "decide their own",
           {1, 1 << 20});
   v.field(
       "documents", documents,
@@ -124,7 +142,8 @@ void DataConfig::fields(FieldVisitor& v) {
   v.group("synthetic", synthetic, "A random Markov source of known entropy rate, for `path: synthetic`.");
   v.group("mixture", mixture, "Samples from several corpora, with weights that may change over the run.");
   v.group("labelled", labelled, "Labelled samples, for `task: classify`.");
-  v.group("augment", augment, "Augmentation of training images.");
+  v.group("audio", audio, "The spectrogram of labelled sounds.");
+  v.group("augment", augment, "Augmentation of training images and sounds.");
 }
 
 void TrainingConfig::fields(FieldVisitor& v) {

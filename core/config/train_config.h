@@ -1,5 +1,6 @@
 // The whole configuration of a run.
 #pragma once
+#include "core/config/audio_config.h"
 #include "core/config/config_versions.h"
 #include "core/config/curriculum_config.h"
 #include "core/config/init_config.h"
@@ -52,6 +53,10 @@ struct MixtureConfig : Fields<MixtureConfig> {
 struct AugmentConfig : Fields<AugmentConfig> {
   int64_t shift = 0;
   bool flip = false;
+  double time_shift = 0;
+  double snr = 0;
+  double mask_time = 0;
+  int64_t mask_bands = 0;
 
   void fields(FieldVisitor& v) override;
 };
@@ -71,6 +76,7 @@ struct DataConfig : Fields<DataConfig> {
   SyntheticDataConfig synthetic;
   MixtureConfig mixture;
   LabelledDataConfig labelled;
+  AudioConfig audio;
   AugmentConfig augment;
 
   // Where the data and the tokenizer are: as they were found (core/config/input_paths.h), or else as they were given.

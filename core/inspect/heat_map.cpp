@@ -178,6 +178,66 @@ std::string draw(const LoadOverTime& map) {
   return figure(map.title, "experts over steps", svg);
 }
 
+namespace {
+
+std::string svg_of(double height, const std::string& title, const std::string& note, const std::string& body) {
+  return figure(title, note,
+                fmt::format("<svg viewBox=\"0 0 540 {:.1f}\" role=\"img\"><title>{}</title>\n{}</svg>\n", height,
+                            escape_markup(title + ": " + note), body));
+}
+
+// A table of cells whose upper left corner is at (x, y).
+std::string cells(const std::vector<std::vector<double>>& values, double x, double y, double width, double height) {
+  std::string svg;
+  for (size_t r = 0; r < values.size(); ++r) {
+    for (size_t c = 0; c < values[r].size(); ++c) {
+      svg += fmt::format(
+          "<rect class=\"h{}\" x=\"{:.1f}\" y=\"{:.1f}\" width=\"{:.1f}\" height=\"{:.1f}\"><title>{:.2f} x fair "
+          "share</title></rect>",
+          colour_of(values[r][c]), x + width * static_cast<double>(c), y + height * static_cast<double>(r), width - 0.5,
+          height - 0.5, values[r][c]);
+    }
+    svg += "\n";
+  }
+  return svg;
+}
+
+std::string label(double x, double y, const char* anchor, const std::string& text) {
+  return fmt::format("<text class=\"tick\" x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"{}\">{}</text>\n", x, y, anchor,
+                     escape_markup(text));
+}
+
+}  // namespace
+
+std::string draw(const CellMap& map) {
+  if (map.values.empty() || map.values[0].empty()) return "";
+  constexpr double kLeft = 110, kTop = 20, kWidth = 428;
+  const double width = kWidth / static_cast<double>(map.values[0].size());
+  const double height = std::clamp(360 / static_cast<double>(map.values.size()), 8.0, 22.0);
+  std::string svg;
+  for (const int64_t c : numbered_experts(std::ssize(map.columns), static_cast<int>(kWidth / 24)))
+    svg += label(kLeft + (static_cast<double>(c) + 0.5) * width, kTop - 6, "middle", map.columns[as_index(c)]);
+  for (size_t r = 0; r < map.rows.size(); ++r)
+    svg += label(kLeft - 6, kTop + (static_cast<double>(r) + 0.5) * height + 4, "end", map.rows[r]);
+  svg += cells(map.values, kLeft, kTop, width, height);
+  return svg_of(kTop + height * static_cast<double>(map.values.size()) + 4, map.title, map.note, svg);
+}
+
+std::string draw(const CellMaps& maps) {
+  if (maps.values.empty() || maps.values[0].empty() || maps.values[0][0].empty()) return "";
+  constexpr size_t kAcross = 4;
+  constexpr double kWidth = 126, kStep = 138, kTop = 18;
+  const double width = kWidth / static_cast<double>(maps.values[0][0].size());
+  const double height = std::clamp(60 / static_cast<double>(maps.values[0].size()), 4.0, 24.0);
+  const double below = kTop + height * static_cast<double>(maps.values[0].size()) + 8;
+  std::string svg;
+  for (size_t m = 0; m < maps.values.size(); ++m) {
+    const double x = kStep * static_cast<double>(m % kAcross), y = below * static_cast<double>(m / kAcross);
+    svg += label(x, y + kTop - 5, "start", maps.names[m]) + cells(maps.values[m], x, y + kTop, width, height);
+  }
+  return svg_of(below * static_cast<double>((maps.values.size() + kAcross - 1) / kAcross), maps.title, maps.note, svg);
+}
+
 static std::string legend(const std::string& dead) {
   static constexpr std::array<const char*, kColours> kLabels = {"1/4", "", "1/2", "", "1", "", "2", "", "4"};
   std::string html = "<p class=\"legend ramp\"><span>load over fair share</span>";

@@ -190,6 +190,8 @@ std::string html_report(const Inspection& i) {
                                       load_map_legend() + draw_load_map(i.layers), "whole") +
                                    layer_overview(i.layers));
     body += section("Specialisation", specialisation_section(i));
+    body += section("Experts by class", class_use_section(i.use));
+    body += section("Experts by place in the sample", place_use_section(i.use));
     body += section("Lifecycle of the experts", lifecycle_table(i.history));
     body += section("Experts moved between ranks", placement_table(i.history));
     body += section("Balance over the run", plots(balance_plots(i)));

@@ -83,6 +83,7 @@ static void add_specialisation(Inspection& result, LoadedRun& run, const Task& t
     result.specialisation.back().similarity = similarity[i].mean;
     result.specialisation.back().similarity_of = similarity[i].pairs;
   }
+  result.use = sample_use(trace, task.class_names(), task.grid());
   if (!result.run.empty()) result.saturation = router_saturation(result.run);
 }
 

@@ -4,6 +4,7 @@
 #include "core/inspect/curriculum_stats.h"
 #include "core/inspect/layer_stats.h"
 #include "core/inspect/run_history.h"
+#include "core/inspect/sample_use.h"
 #include "core/inspect/specialisation.h"
 #include "core/inspect/token_view.h"
 #include "core/reload/load_run.h"
@@ -35,6 +36,7 @@ struct Inspection {
   std::vector<LayerSpecialisation> specialisation{};
   int64_t specialisation_tokens = 0;          // leading tokens of the split that it was measured on
   std::vector<SaturationPoint> saturation{};  // of a run with traces of validation
+  SampleUse use{};                            // of labelled samples, on the same tokens
   TokenView tokens{};                         // the first ones of the evaluated text
   TokenView written{};                        // a text that the model writes; empty for one that writes none
 

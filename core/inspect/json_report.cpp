@@ -86,6 +86,7 @@ Json json_report(const Inspection& i) {
           {"nearly_dead", i.nearly_dead()},
           {"layers", layers},
           {"specialisation", specialisation_json(i)},
+          {"use", sample_use_json(i.use)},
           {"lifecycle", lifecycle_json(i.history)},
           {"placements", placement_json(i.history)},
           {"communication", communication_json(i.history)},

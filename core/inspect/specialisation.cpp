@@ -189,6 +189,7 @@ constexpr SpecialisationFigure kFigures[] = {
     {"next", "next", "by next id", &LayerSpecialisation::next},
     {"position", "position", "by position", &LayerSpecialisation::position},
     {"source", "source", "by source file", &LayerSpecialisation::source},
+    {"label", "class", "by class", &LayerSpecialisation::label},
     {"coactivation", "pairs", "largest co-activation", &LayerSpecialisation::coactivation},
     {"margin", "margin", "margin", &LayerSpecialisation::margin},
     {"gate", "gate", "gate against load", &LayerSpecialisation::gate},
@@ -220,6 +221,7 @@ LayerSpecialisation specialisation_of(const StepTrace& trace, const LayerTrace& 
   for (int64_t& p : ranges) p = p * LayerSpecialisation::kPositionRanges / sequence;
   result.position = figure_by(ranges, layer, 2);
   result.source = figure_by(as_keys(trace.sources), layer, 3);
+  result.label = figure_by(as_keys(trace.labels), layer, 7);
   add_coactivation(result, layer);
   if (!layer.logits.empty()) {
     std::vector<size_t> same(tokens);

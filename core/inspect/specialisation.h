@@ -21,9 +21,9 @@ struct ChanceFigure {
 
 struct LayerSpecialisation {
   int64_t block = 0;
-  // Mean over the ids (ranges of positions, source files) with at least kFewestTokens tokens: the largest share of
-  // these tokens that one expert gets.
-  ChanceFigure input, next, position, source;
+  // Mean over the ids (ranges of positions, source files, classes of labelled samples) with at least kFewestTokens
+  // tokens: the largest share of these tokens that one expert gets.
+  ChanceFigure input, next, position, source, label;
   ChanceFigure coactivation;  // mean over experts a of the largest N(a, b) / N(a) over experts b
   ChanceFigure margin;        // mean over tokens: smallest probability of a chosen expert - largest of another one
   ChanceFigure gate;          // half the sum over experts of |share of the gate weight - share of the assignments|

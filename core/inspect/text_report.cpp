@@ -169,6 +169,7 @@ std::string text_report(const Inspection& i, bool colour) {
             drop_rows(s) + measure_rows(s);
   }
   text += specialisation_text(i);
+  text += sample_use_text(i.use);
   text += lifecycle_text(i.history);
   text += placement_text(i.history);
   text += communication_text(i.history);

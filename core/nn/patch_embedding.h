@@ -1,5 +1,5 @@
-// Hidden states from image patches: a linear map of each patch's pixel values, preceded by a class token if there is
-// one (Dosovitskiy et al., "An image is worth 16x16 words", 2021).
+// Hidden states from patches of images or spectrograms: a linear map of each patch's values, preceded by a class token
+// if there is one (Dosovitskiy et al., "An image is worth 16x16 words", 2021).
 #pragma once
 #include "core/nn/input_embedding.h"
 

@@ -31,7 +31,7 @@ struct TokenBatch {
   ConstTensor document_begins{}, document_ends{};
   std::span<const int32_t> host_lengths{};  // `lengths` in host memory
   int64_t unscored = 0;                     // number of targets that are kIgnoreTarget
-  ConstTensor features{};                   // (patches, features) wide, for images
+  ConstTensor features{};                   // (patches, features) wide, for images and sounds
 
   // The context memory before the sequences: its rows [first_row, first_row + sequences). Null without context memory.
   const ContextMemory* memory = nullptr;
@@ -56,8 +56,8 @@ struct SampleShape {
 
   int64_t time = 0;      // maximum number of tokens of a sample; 0 = data.sequence
   int64_t vocab = 0;     // token ids are < vocab; 0: tokens have no ids
-  int64_t patches = 0;   // patches of an image
-  int64_t features = 0;  // values of a patch; 0: no images
+  int64_t patches = 0;   // patches of an image or of a sound's spectrogram
+  int64_t features = 0;  // values of a patch; 0: no patches
   int64_t classes = 0;   // labels are < classes; 0: samples have no labels
 };
 

@@ -3,14 +3,16 @@
 #include "core/base/json.h"
 #include "core/tasks/image_task.h"
 #include "core/tasks/labelled_text_task.h"
+#include "core/tasks/sound_task.h"
 #include "data/labelled_format.h"
 
 namespace moe {
 
 const Table<SampleKind>& sample_kinds() {
-  static const Table<SampleKind> table{
-      "kind of samples",
-      {{"images", image_shape, open_image_task}, {"texts", labelled_text_shape, open_labelled_text_task}}};
+  static const Table<SampleKind> table{"kind of samples",
+                                       {{"images", image_shape, open_image_task},
+                                        {"sounds", sound_shape, open_sound_task},
+                                        {"texts", labelled_text_shape, open_labelled_text_task}}};
   return table;
 }
 

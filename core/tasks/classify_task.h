@@ -1,4 +1,4 @@
-// The task of classifying labelled samples: images, texts.
+// The task of classifying labelled samples: images, sounds, texts.
 #pragma once
 #include "core/tasks/task.h"
 

@@ -84,6 +84,11 @@ class ImageTask : public LabelledTask {
                 trained ? trained->normalisation : Normalisation::of(train_, corpus_.shape()), leading_tokens(config)),
         train_hash_(train_.content_hash()) {}
 
+  void check(const TrainConfig& config) const override {
+    LabelledTask::check(config);
+    refuse_sound_augmentation(config.data);
+  }
+
   std::string data_name() const override { return corpus_.name(); }
   SampleShape shape() const override { return shape_of(config_, corpus_.shape(), corpus_.classes()); }
   int64_t num_samples() const override { return train_.size(); }
@@ -110,6 +115,15 @@ class ImageTask : public LabelledTask {
             shape.height,
             shape.width,
             {pixels.begin(), pixels.end()}};
+  }
+  std::vector<std::string> class_names() const override { return corpus_.class_counts().names; }
+  std::optional<SampleGrid> grid() const override {
+    const PatchGrid& grid = loader_.grid();
+    return SampleGrid{.leading = leading_tokens(config_),
+                      .rows = grid.image.height / grid.side,
+                      .columns = grid.image.width / grid.side,
+                      .row = "row",
+                      .column = "column"};
   }
 
   void load(std::span<const SampleVisit> visits, int64_t, Batch& batch) const override {

@@ -1,4 +1,4 @@
-// Base of the tasks with labelled samples, images or texts: each sample is one prediction.
+// Base of the tasks with labelled samples, images, sounds or texts: each sample is one prediction.
 #pragma once
 #include <array>
 

@@ -115,6 +115,7 @@ class LabelledTextTask : public LabelledTask {
   SampleView view(int64_t sample) const override {
     return {fmt::format("[{}] {}", corpus_.classes()[as_index(train_.label(sample))], train_.text(sample))};
   }
+  std::vector<std::string> class_names() const override { return corpus_.classes(); }
 
   // Padding does not affect results, so a step's samples are padded only to the longest of them.
   SampleExtent extent(std::span<const SampleVisit> visits) const override {

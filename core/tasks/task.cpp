@@ -75,9 +75,25 @@ std::unique_ptr<Task> open_task(const TrainConfig& config, const std::string& ch
   return kind.open(config, &description, description_file(kind, checkpoint));
 }
 
+static void refuse(const AugmentConfig& config, const char* key, bool is_set, const char* kind) {
+  if (is_set) raise<UsageError>("{}: only for {}", config.where(key), kind);
+}
+
+void refuse_image_augmentation(const DataConfig& config) {
+  refuse(config.augment, "shift", config.augment.shift > 0, "images");
+  refuse(config.augment, "flip", config.augment.flip, "images");
+}
+
+void refuse_sound_augmentation(const DataConfig& config) {
+  refuse(config.augment, "time_shift", config.augment.time_shift > 0, "sounds");
+  refuse(config.augment, "snr", config.augment.snr > 0, "sounds");
+  refuse(config.augment, "mask_time", config.augment.mask_time > 0, "sounds");
+  refuse(config.augment, "mask_bands", config.augment.mask_bands > 0, "sounds");
+}
+
 void refuse_augmentation(const DataConfig& config) {
-  if (config.augment.shift > 0) raise<UsageError>("{}: only for images", config.augment.where("shift"));
-  if (config.augment.flip) raise<UsageError>("{}: only for images", config.augment.where("flip"));
+  refuse_image_augmentation(config);
+  refuse_sound_augmentation(config);
 }
 
 void refuse_noise(const EvaluationOptions& options) {

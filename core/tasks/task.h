@@ -26,6 +26,23 @@ struct SampleExtent {
   int64_t tokens = 0;  // without padding
 };
 
+// Where the patches of a sample are, for reports: after `leading` other tokens, the places of a grid.
+struct SampleGrid {
+  int64_t leading = 0;
+  int64_t rows = 0, columns = 0;
+  bool by_column = false;  // tokens follow one another in a column, not in a row
+  bool upward = false;     // the first row is the lowest
+  const char* row = "";    // what rows and columns stand for
+  const char* column = "";
+
+  // The place, row by row, of the token at a position of the sample; -1 for a token that is no patch.
+  int64_t place_of(int64_t position) const {
+    const int64_t patch = position - leading;
+    if (patch < 0 || patch >= rows * columns) return -1;
+    return by_column ? patch % rows * columns + patch / rows : patch;
+  }
+};
+
 struct GeneratedText {
   std::string prompt, text;
 };
@@ -55,6 +72,10 @@ class Task {
   virtual std::vector<std::string> doubts() const { return {}; }
   virtual int64_t memory_bytes() const = 0;
   virtual SampleView view(int64_t sample) const = 0;
+  // The classes' names, of labelled samples; empty for others.
+  virtual std::vector<std::string> class_names() const { return {}; }
+  // Of samples that are cut into patches.
+  virtual std::optional<SampleGrid> grid() const { return std::nullopt; }
 
   // ---- training
   // Throws UsageError for keys that cannot be used with these samples.
@@ -137,7 +158,9 @@ std::unique_ptr<Task> open_task(const TrainConfig& config, const std::string& ch
 // The description of its samples in a checkpoint of a run of `task`: Task::description(). Throws CheckpointError.
 Json read_description(const std::string& task, const std::string& checkpoint);
 
-// Throws UsageError where image augmentation is configured, for tasks without images.
+// Throw UsageError where augmentation of images, of sounds, or of either is configured, for samples that are none.
+void refuse_image_augmentation(const DataConfig& config);
+void refuse_sound_augmentation(const DataConfig& config);
 void refuse_augmentation(const DataConfig& config);
 
 // Throws UsageError where EvaluationOptions::noise is given, for tasks without images.

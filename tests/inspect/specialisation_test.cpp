@@ -62,13 +62,17 @@ TEST_CASE("specialisation by id is the mean over ids of the share of their most 
   CHECK(std::isnan(s.margin.value));        // no logits
 }
 
-TEST_CASE("specialisation by position and by source file counts tokens of ranges and files") {
+TEST_CASE("specialisation by position, source file and class counts tokens of ranges, files and classes") {
   StepTrace trace = made_up(2, 1, [](int32_t t) { return Chosen{t / 20}; });
   trace.facts.sequence = 2 * LayerSpecialisation::kPositionRanges;  // positions 0 to 19 are in the ranges 0 to 9
   for (int32_t t = 0; t < 40; ++t) trace.sources.push_back(t / 20);
   CHECK(std::isnan(specialisation(trace).position.value));  // four tokens in each range
   CHECK(specialisation(trace).source.value == 1);
   CHECK(specialisation(trace).source.chance < 0.8);
+  CHECK(std::isnan(specialisation(trace).label.value));
+  trace.labels = trace.sources;
+  CHECK(specialisation(trace).label.value == 1);
+  CHECK(specialisation(trace).label.chance < 0.8);
   trace.facts.sequence = 20 * LayerSpecialisation::kPositionRanges;  // all in the first range
   CHECK(specialisation(trace).position.value == Approx(0.5));
   CHECK(specialisation(trace).position.chance == Approx(0.5));
@@ -182,6 +186,7 @@ TEST_CASE("the report on specialisation has each figure beside chance, in at mos
   s.block = 11;
   for (const SpecialisationFigure& f : specialisation_figures()) s.*f.figure = {0.614, 0.25};
   s.margin = {-0.051, 1};
+  s.label = {};  // samples with classes have no source files
   s.load = s.gate_mass = {1};
   s.coactivation_of = {{1}};
   i.specialisation = {s};

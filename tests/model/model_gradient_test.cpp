@@ -97,6 +97,9 @@ static const Case kCases[] = {
     {"more rows than tokens, tied head", "model: {vocab_size: 16, tie_embeddings: true}"},
     {"classifier of texts, more rows than tokens",
      "{task: classify, model: {vocab_size: 16, pooling: last}, data: {labelled: {format: tsv}}}"},
+    {"classifier of sounds, post-norm twice, learned positions",
+     "{task: classify, model: {pooling: class_token, norm_place: post_twice, attention: {causal: false, position: "
+     "learned}}, data: {labelled: {format: sound_folders}}}"},
     {"biases of the router and the head", "model: {bias: {router: true, head: true}}"},
     {"layer norm, biases", "model: {norm: layer, bias: true}"},
     {"post-norm, biases, glam, shared experts",

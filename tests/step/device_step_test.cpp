@@ -74,6 +74,13 @@ train: {batch: 3}
 )",
     R"(
 task: classify
+model: {layers: 1, d_model: 24, pooling: mean, bias: true, init_std: 0.05, attention: {heads: 3, causal: false, position: learned}}
+moe: {experts: 4, d_ff: 24}
+data: {sequence: 20, labelled: {format: sound_folders}}
+train: {batch: 3}
+)",
+    R"(
+task: classify
 model: {layers: 1, d_model: 24, pooling: class_token, head: tanh, init_std: 0.05, attention: {heads: 3}}
 moe: {experts: 4, d_ff: 24}
 data: {sequence: 16, labelled: {format: tsv}}

@@ -150,6 +150,10 @@ static const Case kCases[] = {
      "{task: classify, model: {dropout: 0.2, pooling: class_token, attention: {causal: false}}, train: {batch: 7, "
      "micro_batches: 3, label_smoothing: 0.1}}",
      false, true},
+    {"classifier of sounds, dropout, batch of 7, 2 micro-batches",
+     "{task: classify, model: {dropout: 0.1, attention: {causal: false, position: learned}}, train: {batch: 7, "
+     "micro_batches: 2}, data: {labelled: {format: sound_folders}}}",
+     false, true},
     {"classifier with a capacity",
      "{task: classify, model: {attention: {causal: false}}, moe: {capacity: {kind: fixed, factor: 0.7}}}"},
     {"classifier, batch of 3, expert choice",

@@ -26,7 +26,7 @@ static std::string sample_kind(const TrainConfig& config) {
 }
 
 SampleShape tiny_shape(const TrainConfig& config, int64_t vocab) {
-  SampleShape shape(config.task == "classify" && sample_kind(config) == "images" ? 0 : vocab);
+  SampleShape shape(config.task == "classify" && sample_kind(config) != "texts" ? 0 : vocab);
   shape.time = config.data.sequence;
   if (config.task != "classify") return shape;
   shape.classes = vocab;

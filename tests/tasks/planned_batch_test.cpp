@@ -11,6 +11,7 @@
 #include "tests/support/temporary_folder.h"
 #include "tests/support/tiny_images.h"
 #include "tests/support/tiny_run.h"
+#include "tests/support/tiny_sounds.h"
 
 using namespace moe;
 
@@ -55,9 +56,10 @@ static std::set<std::string> arrays_of(const Batch& batch) {
 // A configuration on a few samples, by task or, for labelled ones, by their kind. A new one fails the test below until
 // it is added.
 static std::map<std::string, std::string> configurations(const TemporaryFolder& folder) {
-  const std::string images = folder / "images", texts = folder / "texts";
+  const std::string images = folder / "images", sounds = folder / "sounds", texts = folder / "texts";
   std::filesystem::create_directories(images);
   test::write_idx_folder(images, test::bright_quarters(20, 8, 1), test::bright_quarters(4, 8, 2));
+  test::write_sound_folders(sounds, 6);
   std::filesystem::create_directories(texts);
   test::write_bytes(texts + "/train.tsv", "a\tone\nb\ttwo words\na\tthree\nb\tand four\n");
   const std::string documents = folder / "documents";
@@ -76,6 +78,7 @@ static std::map<std::string, std::string> configurations(const TemporaryFolder& 
       {"separate documents", fmt::format(fmt::runtime(divided), documents, "separate")},
       {"documents that fit", fmt::format(fmt::runtime(divided), documents, "fit")},
       {"images", fmt::format(fmt::runtime(labelled), images)},
+      {"sounds", fmt::format("task: classify, data: {{path: {}, audio: {{seconds: 0.2}}}}", sounds)},
       {"texts", fmt::format(fmt::runtime(labelled), texts)}};
 }
 
