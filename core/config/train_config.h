@@ -48,6 +48,12 @@ struct MixtureConfig : Fields<MixtureConfig> {
   void fields(FieldVisitor& v) override;
 };
 
+struct PairsDataConfig : Fields<PairsDataConfig> {
+  std::string second;
+
+  void fields(FieldVisitor& v) override;
+};
+
 struct AugmentConfig : Fields<AugmentConfig> {
   int64_t shift = 0;
   bool flip = false;
@@ -70,6 +76,7 @@ struct DataConfig : Fields<DataConfig> {
   SyntheticDataConfig synthetic;
   MixtureConfig mixture;
   LabelledDataConfig labelled;
+  PairsDataConfig pairs;
   AugmentConfig augment;
 
   // Where the data and the tokenizer are: as they were found (core/config/input_paths.h), or else as they were given.

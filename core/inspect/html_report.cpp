@@ -15,6 +15,7 @@
 #include "core/inspect/history_plots.h"
 #include "core/inspect/lifecycle_report.h"
 #include "core/inspect/markup.h"
+#include "core/inspect/modality_report.h"
 #include "core/inspect/page.h"
 #include "core/inspect/placement_report.h"
 #include "core/inspect/specialisation_report.h"
@@ -188,7 +189,7 @@ std::string html_report(const Inspection& i) {
   if (!i.layers.empty()) {
     body += section("Experts", figure("Load", "share of the assignments over the fair share",
                                       load_map_legend() + draw_load_map(i.layers), "whole") +
-                                   layer_overview(i.layers));
+                                   modality_markup(i) + layer_overview(i.layers));
     body += section("Specialisation", specialisation_section(i));
     body += section("Lifecycle of the experts", lifecycle_table(i.history));
     body += section("Experts moved between ranks", placement_table(i.history));

@@ -114,6 +114,8 @@ class ImageTask : public LabelledTask {
     loader_.load(train_, visits, config_.data.augment, static_cast<uint64_t>(config_.data_seed()), batch);
   }
 
+  int32_t label(int64_t sample) const override { return train_.label(sample); }
+  std::vector<std::string> class_names() const override { return corpus_.class_counts().names; }
   bool has_split(std::string_view split) const override { return corpus_.has_split(split); }
   uint64_t content_hash(const std::string& split) const override { return corpus_.split(split).content_hash(); }
 

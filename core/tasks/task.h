@@ -55,6 +55,8 @@ class Task {
   virtual std::vector<std::string> doubts() const { return {}; }
   virtual int64_t memory_bytes() const = 0;
   virtual SampleView view(int64_t sample) const = 0;
+  // The names of the modalities of its batches (Batch::modalities); empty where there is one.
+  virtual std::vector<std::string> modalities() const { return {}; }
 
   // ---- training
   // Throws UsageError for keys that cannot be used with these samples.

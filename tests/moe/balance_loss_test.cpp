@@ -96,11 +96,18 @@ TEST_CASE("every balance loss has its documented value at perfect balance and a 
   for (int64_t slot = 0; slot < 16; ++slot) routing.indices.as<int32_t>()[slot] = static_cast<int32_t>(slot % experts);
   const Tensor targets = ctx.constant({8}, 1, DType::i32);
   // A new loss needs its value here.
-  const std::map<std::string, double> known = {{"switch", 1},     {"sequence", 1},
-                                               {"gshard", 1},     {"importance", 0},
-                                               {"stable", 0},     {"load", 0},
-                                               {"kl", 0},         {"entropy", -std::log(4)},
-                                               {"similarity", 0}, {"z", std::pow(std::log(4), 2)}};
+  const std::map<std::string, double> known = {{"switch", 1},
+                                               {"sequence", 1},
+                                               {"gshard", 1},
+                                               {"importance", 0},
+                                               {"stable", 0},
+                                               {"load", 0},
+                                               {"kl", 0},
+                                               {"entropy", -std::log(4)},
+                                               {"entropy_global", 0},
+                                               {"entropy_local", std::log(4)},
+                                               {"similarity", 0},
+                                               {"z", std::pow(std::log(4), 2)}};
   for (const Member& member : family<BalanceLoss>()) {
     INFO(member.name);
     const Case c = make_case(ctx, member.name, routing, targets);
