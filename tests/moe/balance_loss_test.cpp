@@ -156,9 +156,10 @@ TEST_CASE("every balance loss stays finite at total collapse") {
       INFO(member.name << " at " << certainty);
       const Case c = make_case(ctx, member.name, routing, targets);
       CHECK(std::isfinite(c.loss->value(c.sums)));
-      const std::map<std::string, double> known = {{"switch", 4},     {"sequence", 4},   {"gshard", 4},
-                                                   {"importance", 3}, {"load", 3},       {"kl", std::log(4)},
-                                                   {"entropy", 0},    {"similarity", 0}, {"stable", 3}};
+      const std::map<std::string, double> known = {
+          {"switch", 4},       {"sequence", 4}, {"gshard", 4},     {"importance", 3}, {"load", 3},
+          {"kl", std::log(4)}, {"entropy", 0},  {"similarity", 0}, {"stable", 3},     {"entropy_global", std::log(4)},
+          {"entropy_local", 0}};
       if (member.name != "z" && certainty > 20)
         CHECK(c.loss->value(c.sums) == Approx(known.at(member.name)).margin(1e-6));
       const LossGradients d = gradients_of(ctx, *c.loss, routing, targets, c.sums, 1);
