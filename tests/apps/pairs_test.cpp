@@ -20,9 +20,9 @@ struct Quarters {
     fs::create_directory(folder / "images");
     write_idx_folder(folder / "images", bright_quarters(240, 8, 1, 6), bright_quarters(60, 8, 2));
     fs::create_directory(folder / "names");
-    const char* places[] = {"top left", "top right", "low left", "low right"};
+    const char* places[] = {"north", "east", "south", "west"};
     for (const auto& [split, phrases] :
-         {std::pair<const char*, std::vector<const char*>>{"train", {"{}", "the {}", "at {}"}},
+         {std::pair<const char*, std::vector<const char*>>{"train", {"{}", "the {}", "at {}", "in the {}", "look {}"}},
           {"validation", {"on {}"}},
           {"test", {"it is {}"}}}) {
       std::string lines;
@@ -41,6 +41,7 @@ struct Quarters {
                                                      "model.layers=2",
                                                      "model.d_model=16",
                                                      "model.patch=4",
+                                                     "model.init_std=0.2",
                                                      "model.attention={heads: 2, causal: false, position: learned}",
                                                      "moe.experts=4",
                                                      "moe.d_ff=16",
@@ -51,11 +52,11 @@ struct Quarters {
                                                      "data.sequence=20",
                                                      "data.labelled.validation=40",
                                                      "train.batch=16",
-                                                     "train.steps=60",
+                                                     "train.steps=200",
                                                      "train.learning_rate={kind: constant, value: 0.005}",
                                                      "log.every=1",
-                                                     "evaluate.every=30",
-                                                     "checkpoint.every=30"} +
+                                                     "evaluate.every=100",
+                                                     "checkpoint.every=100"} +
                                            assignments);
   }
   std::vector<Json> records(const std::string& type, const std::string& run = "run") const {
@@ -145,6 +146,7 @@ TEST_CASE("what is no pair is refused with the key to change") {
   CHECK_THAT(refused({"train.label_smoothing=0.1"}), Catch::Contains("train.label_smoothing"));
   CHECK_THAT(refused({"curriculum={sampler: importance, signals: {entropy: 1}}"}),
              Catch::Contains("curriculum.signals.entropy"));
-  write_bytes(data.folder / "names/train.tsv", "0\tone\n1\ttwo\n2\tthree\n");
+  for (const char* split : {"train", "validation", "test"})
+    write_bytes(data.folder / (std::string("names/") + split + ".tsv"), "0\tone\n1\ttwo\n2\tthree\n");
   CHECK_THAT(refused({}), Catch::Contains("no training text of the class 3"));
 }
