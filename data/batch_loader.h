@@ -26,6 +26,8 @@ constexpr int32_t kPaddingToken = 0;  // the input at places after the end of a 
 struct Batch {
   int64_t sequences = 0;
   int64_t length = 0;
+  // Sequences of equal length in a row, each of another modality; a row is a sample.
+  int64_t modalities = 1;
   std::vector<int32_t> inputs;      // (sequences, length); empty where tokens have no ids
   std::vector<int32_t> targets;     // (sequences, length); kIgnoreTarget at places that are not scored
   std::vector<int64_t> sample_ids;  // (sequences): identifies a sample across epochs, see load()
@@ -33,7 +35,7 @@ struct Batch {
 
   std::vector<int32_t> domains;  // (sequences): the source (Split::source_of) of the window's first token
   std::vector<int32_t> labels;   // (sequences), of labelled samples; kIgnoreTarget where there is none
-  std::vector<int32_t> lengths;  // (sequences): number of tokens; empty where all are full
+  std::vector<int32_t> lengths;  // (sequences, modalities): number of tokens; empty where all are full
   // (sequences, length): where in its sequence each place's document begins and ends; empty unless documents are
   // separate
   std::vector<int32_t> document_begins, document_ends;

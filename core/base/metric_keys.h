@@ -32,7 +32,7 @@ inline constexpr const char* kLearningRate = "lr";
 inline constexpr const char* kMilliseconds = "ms";
 inline constexpr const char* kTokensPerSecond = "tokens_per_s";
 inline constexpr const char* kCurriculum = "curriculum";
-inline constexpr const char* kSources = "sources";  // by corpus of a mixture: "loss" and "share" of the samples
+inline constexpr const char* kSources = "sources";      // by corpus of a mixture: "loss" and "share" of the samples
 inline constexpr const char* kScheduled = "scheduled";  // values of quantities that follow a schedule, by key
 inline constexpr const char* kBalance = "balance";
 inline constexpr const char* kMeasures = "measures";
@@ -42,6 +42,8 @@ inline constexpr const char* kDropped = "dropped";  // share of the assignments,
 inline constexpr const char* kRouterEntropy = "router_entropy";
 inline constexpr const char* kLoad = "load";                 // (layers, experts) shares of a layer's assignments
 inline constexpr const char* kDroppedLoad = "dropped_load";  // likewise of those that were dropped
+// (layers, modalities, experts) shares of the assignments of a modality's tokens
+inline constexpr const char* kModalityLoad = "modality_load";
 inline constexpr const char* kStride = "stride";
 inline constexpr const char* kData = "data";
 inline constexpr const char* kParts = "parts";  // of an evaluation: lists of sums over pieces of the set

@@ -86,6 +86,10 @@ void locate_inputs(TrainConfig& config) {
   for (std::string& corpus : data.mixture.with) {
     if (const Found found = find(corpus, folder_of(data.mixture, "with")); !found.path.empty()) corpus = found.path;
   }
+  if (!data.pairs.second.empty()) {
+    if (const Found found = find(data.pairs.second, folder_of(data.pairs, "second")); !found.path.empty())
+      data.pairs.second = found.path;
+  }
   complete(data.labelled, "vocabulary", data.labelled.vocabulary);
   const std::vector<std::string> words = words_of<TokenizerEntry>();
   if (std::find(words.begin(), words.end(), data.labelled.tokenizer) == words.end())

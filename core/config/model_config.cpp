@@ -59,7 +59,8 @@ void AttentionConfig::fields(FieldVisitor& v) {
           "true is read as head, false as none",
           {"none", "head", "full"});
   v.field("causal", causal,
-          "a token does not attend to later tokens; false = it attends to its whole sample, for classifiers only");
+          "a token does not attend to later tokens; false = it attends to its whole sample, for classifiers and pairs "
+          "only");
   v.field("memory", memory,
           "maximum number of earlier tokens that a token attends to, including those of previous segments, whose "
           "keys and values are kept without gradient; needs curriculum.sampler: contiguous. 0 = all tokens of its "
@@ -76,6 +77,14 @@ void BiasConfig::fields(FieldVisitor& v) {
   v.field("feed_forward", feed_forward, "biases of feed-forward layers, of experts and of shared experts");
   v.field("head", head, "a bias of the output head, and of the layer before it (model.head: tanh)");
   v.field("router", router, "biases of the logits of routers with a weight matrix");
+}
+
+void ContrastConfig::fields(FieldVisitor& v) {
+  v.field("width", width, "width of the vectors that the parts of a pair are compared by; 0 = d_model", {0, 1 << 16});
+  v.field("temperature", temperature, "divisor of the vectors' products; its initial value if it is learned",
+          {0.01, 10});
+  v.field("learn_temperature", learn_temperature,
+          "train the logarithm of the temperature, which is never below 0.01; otherwise it is constant");
 }
 
 // This is what the key meant when it was true or false.
@@ -132,13 +141,15 @@ void ModelConfig::fields(FieldVisitor& v) {
           "frames of the patches that the spectrograms of sounds are cut into; each patch is a token", {1, 1 << 16});
   v.field("patch_bands", patch_bands, "mel bands of the patches of spectrograms", {1, 512});
   v.field("pooling", pooling,
-          "how a classifier pools a sample's tokens: mean = their mean; last = the last token; class_token = a "
-          "learned token that is placed before the patches of an image or a sound, or after a text",
+          "how a classifier pools a sample's tokens, and task: pairs those of each part: mean = their mean; last = the "
+          "last token; class_token = a learned token that is placed before the patches of an image or a sound, or "
+          "after a text",
           words_of<Pooling>());
   v.field("head", head,
           "output head of a classifier: linear, or tanh = preceded by a layer of width d_model with a tanh (as in "
           "the papers' fine-tuning)",
           {"linear", "tanh"});
+  v.group("contrast", contrast, "The contrastive loss, for `task: pairs`.");
   v.field("init_std", init_std,
           "standard deviation of initial weights; for output projections it is divided by sqrt(2 layers)", {0, 10});
   v.field("recompute", recompute,

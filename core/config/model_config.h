@@ -40,6 +40,15 @@ struct BiasConfig : Fields<BiasConfig> {
   bool set_switch(bool on) override;
 };
 
+// The contrastive loss of task: pairs.
+struct ContrastConfig : Fields<ContrastConfig> {
+  int64_t width = 0;
+  double temperature = 0.07;
+  bool learn_temperature = true;
+
+  void fields(FieldVisitor& v) override;
+};
+
 struct ModelConfig : Fields<ModelConfig> {
   ModelConfig();  // these are defined in the .cpp, like TrainConfig's
   ModelConfig(const ModelConfig&);
@@ -64,6 +73,7 @@ struct ModelConfig : Fields<ModelConfig> {
   int64_t patch_bands = 16;
   std::string pooling = "mean";
   std::string head = "linear";
+  ContrastConfig contrast;
   double init_std = 0.02;
   std::string recompute = "none";
 

@@ -59,6 +59,7 @@ struct MoEConfig : Fields<MoEConfig> {
   std::string expert_init = "normal";
   ScheduleField dropout{0, {0, 0.99}}, hidden_dropout{0, {0, 0.99}};
   Choice<Router> router{"topk"};
+  bool modality_bias = false;
   Choice<Strategy> strategy{"plain"};
   ChoiceList<BalanceLoss> balance{"switch", "z"};
   Choice<Capacity> capacity{"dropless"};
@@ -66,8 +67,8 @@ struct MoEConfig : Fields<MoEConfig> {
   ChoiceList<ExpertEvent> lifecycle;
 
   LayerOverrides layers{{},
-                        {"router", "strategy", "experts", "d_ff", "shared_experts", "shared_gate", "capacity",
-                         "balance", "dropout", "hidden_dropout", "expert_init"}};
+                        {"router", "modality_bias", "strategy", "experts", "d_ff", "shared_experts", "shared_gate",
+                         "capacity", "balance", "dropout", "hidden_dropout", "expert_init"}};
 
   // The factor by which events of moe.lifecycle have multiplied the experts per token so far; `experts` is also the
   // current number. It is not a key, but part of a run's state.

@@ -82,6 +82,13 @@ void MixtureConfig::fields(FieldVisitor& v) {
              "How far the weights have moved from `weights` (0) to `final_weights` (1) over the run.");
 }
 
+void PairsDataConfig::fields(FieldVisitor& v) {
+  v.field(
+      "second", second,
+      "folder of labelled texts, with the splits of the images in data.path and classes of the same names: the second "
+      "parts of pairs. Each image is paired with a text of its class that is drawn again in every epoch");
+}
+
 void AugmentConfig::fields(FieldVisitor& v) {
   v.field("shift", shift, "maximum shift of a training image in pixels, in each direction; drawn again in every epoch",
           {0, 1024});
@@ -141,7 +148,8 @@ void DataConfig::fields(FieldVisitor& v) {
   v.field("tokenizer_absolute", tokenizer_absolute, "where data.tokenizer was found, like data.path_absolute");
   v.group("synthetic", synthetic, "A random Markov source of known entropy rate, for `path: synthetic`.");
   v.group("mixture", mixture, "Samples from several corpora, with weights that may change over the run.");
-  v.group("labelled", labelled, "Labelled samples, for `task: classify`.");
+  v.group("labelled", labelled, "Labelled samples, for `task: classify` and `task: pairs`.");
+  v.group("pairs", pairs, "Pairs of images and texts, for `task: pairs`.");
   v.group("audio", audio, "The spectrogram of labelled sounds.");
   v.group("augment", augment, "Augmentation of training images and sounds.");
 }

@@ -50,6 +50,12 @@ struct MixtureConfig : Fields<MixtureConfig> {
   void fields(FieldVisitor& v) override;
 };
 
+struct PairsDataConfig : Fields<PairsDataConfig> {
+  std::string second;
+
+  void fields(FieldVisitor& v) override;
+};
+
 struct AugmentConfig : Fields<AugmentConfig> {
   int64_t shift = 0;
   bool flip = false;
@@ -76,6 +82,7 @@ struct DataConfig : Fields<DataConfig> {
   SyntheticDataConfig synthetic;
   MixtureConfig mixture;
   LabelledDataConfig labelled;
+  PairsDataConfig pairs;
   AudioConfig audio;
   AugmentConfig augment;
 

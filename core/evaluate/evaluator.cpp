@@ -6,6 +6,7 @@
 #include <limits>
 #include <numbers>
 
+#include "core/base/integer.h"
 #include "core/ops/cross_entropy.h"
 #include "core/ops/packed_weights.h"
 #include "core/step/local_batch.h"
@@ -96,6 +97,28 @@ void add_to_parts(Context& ctx, const Outcome& outcome, const Round& round, int6
   }
 }
 
+// Adds the results of this rank's share of samples that the model compares with one another.
+void add_compared(const Model& model, const ProcessGroups& groups, int64_t samples, std::vector<EvaluatedPart>& parts,
+                  RetrievalSums& sums, const RoundVisitor& visit) {
+  const Share mine = share_of(samples, groups.world->size(), groups.world->rank());
+  const std::vector<ComparedSample> compared = model.compared(mine.begin, mine.count);
+  std::vector<double> losses;
+  for (int64_t i = 0; i < mine.count; ++i) {
+    const ComparedSample& sample = compared[as_index(i)];
+    losses.insert(losses.end(), sample.loss.begin(), sample.loss.end());
+    if (!sample.counts) continue;
+    EvaluatedPart& part = parts[as_index((mine.begin + i) * std::ssize(parts) / samples)];
+    for (size_t from = 0; from < 2; ++from) {
+      part.loss += sample.loss[from], part.tokens += 1, part.correct += sample.nearest[from];
+      sums.nearest[from] += sample.nearest[from];
+      sums.among_five[from] += sample.among_five[from];
+    }
+    sums.classified += sample.classified;
+    sums.samples += 1;
+  }
+  if (visit) visit(2 * mine.begin, Outcome{.losses = as_tensor(losses), .correct = {}});
+}
+
 }  // namespace
 
 Evaluation evaluate(TrainingState& state, const ProcessGroups& groups, const EvaluationSet& set, int64_t sequences,
@@ -106,6 +129,7 @@ Evaluation evaluate(TrainingState& state, const ProcessGroups& groups, const Eva
   const PackedWeightsScope packed(ctx);
   std::fill(model.sums().begin(), model.sums().end(), 0.0);
   std::fill(model.loss_sums().begin(), model.loss_sums().end(), 0.0);
+  model.begin(set.num_sequences());
 
   const int64_t ranks = groups.world->size(), rank = groups.world->rank();
   ContextMemory memory;
@@ -124,6 +148,7 @@ Evaluation evaluate(TrainingState& state, const ProcessGroups& groups, const Eva
     tokens.global_tokens = set.num_tokens();
     if (memory) tokens.memory = &memory, tokens.first_row = round.first_row;
     model.forward(ctx, tokens);
+    if (model.compares_samples()) continue;
     const Outcome outcome = model.losses(ctx, tokens);
     if (visit) visit(round.first * model.predictions_per_sample(batch.length), outcome);
     add_to_parts(ctx, outcome, round, set.num_sequences(), parts);
@@ -133,8 +158,14 @@ Evaluation evaluate(TrainingState& state, const ProcessGroups& groups, const Eva
   }
   state.complete_sums(groups);
   if (!model.loss_sums().empty()) groups.world->all_reduce_sum(as_tensor(model.loss_sums()));
+  std::optional<RetrievalSums> retrieval;
+  if (model.compares_samples()) {
+    add_compared(model, groups, set.num_sequences(), parts, retrieval.emplace(), visit);
+    groups.world->all_reduce_sum(sums_tensor(*retrieval));
+  }
   if (!parts.empty()) groups.world->all_reduce_sum(sums_tensor(parts));
-  Evaluation result{.raw_bytes = set.raw_bytes(), .unknown = set.unknown(), .parts = std::move(parts)};
+  Evaluation result{
+      .raw_bytes = set.raw_bytes(), .unknown = set.unknown(), .parts = std::move(parts), .retrieval = retrieval};
   for (const EvaluatedPart& part : result.parts) {
     result.loss_sum += part.loss;
     result.tokens += part.tokens;

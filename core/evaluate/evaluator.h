@@ -1,6 +1,7 @@
 // The loss of a model on a split. Results do not depend on ranks or batch size: every sequence is computed alone, or
 // after the preceding ones of its stream.
 #pragma once
+#include <array>
 #include <functional>
 #include <optional>
 #include <span>
@@ -24,6 +25,15 @@ struct EvaluationOptions {
   std::function<bool()> stop{};  // see evaluate()
 };
 
+// Of an evaluation that compares samples of two parts with each other: the numbers of samples whose query has a
+// candidate of its class as the nearest one, or among the nearest five, by direction (from first to second parts, and
+// back), and of those that the classes' mean second parts classify correctly.
+struct RetrievalSums {
+  std::array<double, 2> nearest{}, among_five{};
+  double classified = 0;
+  double samples = 0;
+};
+
 struct Evaluation {
   double loss_sum = 0;                                  // -ln p over all predictions, nats
   double tokens = 0;                                    // predictions: tokens of a text, or labelled samples
@@ -32,7 +42,8 @@ struct Evaluation {
   std::optional<UnknownText> unknown{};                 // what of it is unknown to the tokenizer; nothing: not counted
   std::span<const char* const> metrics = kTextMetrics;  // metrics that are meaningful for it
   std::vector<EvaluatedPart> parts{};  // equal numbers of sequences; as many as there are, at most kMostEvaluatedParts
-  bool is_complete = true;             // false: it was stopped, and its figures mean nothing
+  std::optional<RetrievalSums> retrieval{};  // of a model that compares samples
+  bool is_complete = true;                   // false: it was stopped, and its figures mean nothing
 
   double nll() const { return loss_sum / tokens; }  // nats per prediction
   double perplexity() const;
@@ -47,7 +58,8 @@ struct Evaluation {
 // The meaningful metrics as text: "bpc 1.2345", "accuracy 98.02%".
 std::vector<std::string> to_words(const Evaluation& evaluation);
 
-// Called after each round; `first` is the index of its first prediction in the set.
+// Called after each round, or for a rank's share of samples that are compared; `first` is the index of its first
+// prediction in the set.
 using RoundVisitor = std::function<void(int64_t first, const Outcome& outcome)>;
 
 // Collective. Computes `sequences` of the set at a time on each rank. A set of streams is computed segment by segment,

@@ -59,7 +59,8 @@ TextInterval interval_over_text(const ComparedConfig& config, const ComparedConf
       if (run->seed == other->seed) pairs.push_back({&run->parts, &other->parts});
     }
   }
-  const bool by_accuracy = baseline.runs.front()->history.judged_by->key == std::string_view("error");
+  const std::string_view key = baseline.runs.front()->history.judged_by->key;
+  const bool by_accuracy = key == "error" || key == "recall_error";
   const double factor = figure_per_unit(*baseline.runs.front(), by_accuracy);
   return std::isnan(factor) ? TextInterval() : difference_over_text(pairs, by_accuracy, factor);
 }

@@ -15,6 +15,7 @@
 #include "core/inspect/history_plots.h"
 #include "core/inspect/lifecycle_report.h"
 #include "core/inspect/markup.h"
+#include "core/inspect/modality_report.h"
 #include "core/inspect/page.h"
 #include "core/inspect/placement_report.h"
 #include "core/inspect/specialisation_report.h"
@@ -188,7 +189,7 @@ std::string html_report(const Inspection& i) {
   if (!i.layers.empty()) {
     body += section("Experts", figure("Load", "share of the assignments over the fair share",
                                       load_map_legend() + draw_load_map(i.layers), "whole") +
-                                   layer_overview(i.layers));
+                                   modality_markup(i) + layer_overview(i.layers));
     body += section("Specialisation", specialisation_section(i));
     body += section("Experts by class", class_use_section(i.use));
     body += section("Experts by place in the sample", place_use_section(i.use));

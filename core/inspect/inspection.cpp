@@ -97,6 +97,7 @@ Inspection inspect(LoadedRun& run, const std::string& run_or_checkpoint, const I
   result.trained_tokens = state.tokens;
   result.config = load_run_config(run.checkpoint);
   result.sample = task->shape();
+  result.modalities = task->modalities();
   result.experts_per_token = experts_per_token(run.config, state.length);
   result.summary = summarise(run.config, result.sample, state.length);
   result.data = task->data_name();

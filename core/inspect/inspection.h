@@ -29,7 +29,8 @@ struct Inspection {
   ModelSummary summary;
   std::string data, split;  // the evaluated data
   Evaluation evaluation;
-  std::vector<LayerStats> layers;  // the MoE layers
+  std::vector<LayerStats> layers;         // the MoE layers
+  std::vector<std::string> modalities{};  // the names of those in LayerStats::by_modality
   RunHistory history;
   std::optional<CurriculumStats> curriculum{};
   // By MoE layer; empty where it was not measured.

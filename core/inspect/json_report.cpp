@@ -5,6 +5,7 @@
 #include "core/inspect/communication_report.h"
 #include "core/inspect/curriculum_report.h"
 #include "core/inspect/lifecycle_report.h"
+#include "core/inspect/modality_report.h"
 #include "core/inspect/placement_report.h"
 #include "core/inspect/specialisation_report.h"
 #include "core/record/metrics.h"
@@ -85,6 +86,7 @@ Json json_report(const Inspection& i) {
           {"dead", i.dead()},
           {"nearly_dead", i.nearly_dead()},
           {"layers", layers},
+          {"modality_load", modality_json(i)},
           {"specialisation", specialisation_json(i)},
           {"use", sample_use_json(i.use)},
           {"lifecycle", lifecycle_json(i.history)},

@@ -29,6 +29,7 @@ LayerStats layer_stats(int layer, const LoadStats& sums) {
   s.load = shares(sums.counts);
   s.importance = shares(sums.importance);
   s.probability = shares(sums.probability);
+  s.by_modality = sums.modality_shares();
   s.assignments = sums.assignments();
   s.dropped_share = sums.dropped_share();
   for (const double rows : sums.dropped) s.dropped.push_back(s.assignments > 0 ? rows / s.assignments : 0);

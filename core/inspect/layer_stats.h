@@ -23,6 +23,8 @@ struct LayerStats {
   std::vector<double> importance;   // share of the gate weight
   std::vector<double> probability;  // mean router probability
   std::vector<double> dropped;  // share of all assignments that the expert's capacity dropped; sums to dropped_share
+  // (modalities, experts) shares of the assignments of a modality's tokens; empty where there is one modality
+  std::vector<std::vector<double>> by_modality{};
   double assignments = 0, tokens = 0;
   double experts_per_token = 0;  // of the trained model in evaluation, on average
 

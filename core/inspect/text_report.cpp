@@ -16,6 +16,7 @@
 #include "core/inspect/communication_report.h"
 #include "core/inspect/lifecycle_report.h"
 #include "core/inspect/load_bars.h"
+#include "core/inspect/modality_report.h"
 #include "core/inspect/placement_report.h"
 #include "core/inspect/specialisation_report.h"
 
@@ -168,6 +169,7 @@ std::string text_report(const Inspection& i, bool colour) {
     text += layer_row(s, paint) + (s.experts() > kBarColumns ? sorted_rows(s, paint) : expert_rows(s, paint)) +
             drop_rows(s) + measure_rows(s);
   }
+  text += modality_text(i, colour);
   text += specialisation_text(i);
   text += sample_use_text(i.use);
   text += lifecycle_text(i.history);

@@ -25,6 +25,7 @@ static FeedForwardShape feed_forward_shape(const ModelSetup& setup, int64_t d_ff
 Backbone::Backbone(ParameterStore& parameters, const ModelSetup& setup, std::unique_ptr<InputEmbedding> embedding)
     : attention_width_(setup.model.attention.heads * setup.model.d_head()),
       cached_width_(2 * setup.model.kv_heads() * setup.model.d_head()),
+      modalities_(setup.sample.modalities),
       is_causal_(setup.model.attention.causal),
       memory_(MemoryShape::of(setup.model)),
       dropout_(setup.model.dropout.make(setup.run)),
@@ -32,7 +33,7 @@ Backbone::Backbone(ParameterStore& parameters, const ModelSetup& setup, std::uni
       embedding_(std::move(embedding)) {
   const ModelConfig& config = setup.model;
   if (config.attention.position == "learned") {
-    positions_.emplace(parameters, setup.sample.time, config.d_model, config.init_std);
+    positions_.emplace(parameters, setup.sample.time / modalities_, config.d_model, config.init_std);
   }
   if (config.attention.position == "relative") {
     // Standard deviation 1 and one table for all layers, as in the published backbone.
@@ -58,7 +59,8 @@ Backbone::Backbone(ParameterStore& parameters, const ModelSetup& setup, std::uni
                        .expert = feed_forward_shape(setup, d_ff),
                        .init_std = config.init_std,
                        .router_bias = config.bias.router,
-                       .vocab = setup.sample.vocab,
+                       .vocab = modalities_ > 1 ? 0 : setup.sample.vocab,
+                       .modalities = modalities_,
                        .run = setup.run,
                        .trains = setup.trains,
                        .name = name + ".moe",
@@ -143,7 +145,7 @@ void Backbone::remember(Context& ctx, const TokenBatch& batch) {
 
 double Backbone::mean_visible(int64_t time) const {
   if (memory_) return static_cast<double>(memory_.positions);
-  return static_cast<double>(time) * (is_causal_ ? 0.5 : 1);
+  return static_cast<double>(time / modalities_) * (is_causal_ ? 0.5 : 1);
 }
 
 void Backbone::backward(Context& ctx, const TokenBatch& batch, Tensor d_hidden) {

@@ -21,6 +21,7 @@ struct ModelSetup {
   const MoEConfig& moe;
   SampleShape sample;  // its time must be set
   const ProcessGroups& groups;
+  int64_t step_samples = 0;   // samples of a training step, over all ranks
   RunLength run;              // the run's length, which schedules refer to
   SampleSignalSet signals{};  // measured by losses_and_backward()
   ScheduleField label_smoothing{0};
@@ -63,7 +64,7 @@ class Backbone {
   std::optional<int64_t> learned_positions() const {
     return positions_ ? std::optional(positions_->positions()) : std::nullopt;
   }
-  // Average number of positions that a query attends to in sequences of `time` tokens, with a full context memory.
+  // Average number of positions that a query attends to in samples of `time` tokens, with a full context memory.
   double mean_visible(int64_t time) const;
   // Products per query and attended position in forward: with keys, with values, and with relative positions if they
   // are learned.
@@ -75,6 +76,7 @@ class Backbone {
 
   int64_t attention_width_;
   int64_t cached_width_;
+  int64_t modalities_;
   bool is_causal_;
   MemoryShape memory_;
   Scheduled dropout_;

@@ -10,6 +10,7 @@ class Classifier : public Model {
  public:
   static constexpr Causality kAllowedCausality = Causality::sequence;
   static constexpr bool kReadsOn = false;
+  static constexpr int64_t kModalities = 1;
   static void check(const ModelConfig& model, const SampleShape& sample);
 
   Classifier(ParameterStore& parameters, const ModelSetup& setup);

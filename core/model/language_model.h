@@ -9,6 +9,7 @@ class LanguageModel : public Model {
  public:
   static constexpr Causality kAllowedCausality = Causality::causal;
   static constexpr bool kReadsOn = true;
+  static constexpr int64_t kModalities = 1;
   static void check(const ModelConfig& model, const SampleShape& sample);
 
   LanguageModel(ParameterStore& parameters, const ModelSetup& setup);

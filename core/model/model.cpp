@@ -4,6 +4,7 @@
 
 #include "core/model/classifier.h"
 #include "core/model/language_model.h"
+#include "core/model/pair_model.h"
 #include "core/ops/elementwise.h"
 #include "core/tensor/copy.h"
 
@@ -80,11 +81,13 @@ static ModelKind kind(const char* name) {
           },
           .check = M::check,
           .allowed_causality = M::kAllowedCausality,
-          .reads_on = M::kReadsOn};
+          .reads_on = M::kReadsOn,
+          .modalities = M::kModalities};
 }
 
 const Table<ModelKind>& models() {
-  static const Table<ModelKind> table{"task", {kind<LanguageModel>("language_model"), kind<Classifier>("classify")}};
+  static const Table<ModelKind> table{
+      "task", {kind<LanguageModel>("language_model"), kind<Classifier>("classify"), kind<PairModel>("pairs")}};
   return table;
 }
 

@@ -2,6 +2,9 @@
 // head that predicts. Members are language_model and classifier, which define what is predicted; their table is in
 // model.cpp.
 #pragma once
+#include <array>
+#include <vector>
+
 #include "core/base/table.h"
 #include "core/model/backbone.h"
 #include "core/model/head_layer.h"
@@ -9,15 +12,35 @@
 
 namespace moe {
 
+// The results of a sample that is compared with all others of an evaluation, in both directions: from its first part to
+// the second parts, and back.
+struct ComparedSample {
+  std::array<double, 2> loss{};  // nats
+  // Whether a candidate of its class is the nearest one, and among the nearest five.
+  std::array<bool, 2> nearest{}, among_five{};
+  bool classified = false;  // whether its class has the nearest mean of second parts
+  bool counts = false;      // false: it has no class
+};
+
 class Model {
  public:
   virtual ~Model() = default;
   Model(const Model&) = delete;
 
+  // A model whose losses compare samples with each other. The next forward passes are of `samples` samples over all
+  // ranks: those of one step or of one evaluation.
+  virtual bool compares_samples() const { return false; }
+  virtual void begin(int64_t /*samples*/) {}
+  // Called when all these passes are done, before any losses. Collective.
+  virtual void complete(Context& /*ctx*/) {}
+  // After an evaluation's complete(): the results of its samples [first, first + count). Evaluations call it instead of
+  // losses() for such a model.
+  virtual std::vector<ComparedSample> compared(int64_t /*first*/, int64_t /*count*/) const { return {}; }
+
   // Runs the blocks; the final hidden states stay in the activations arena.
   virtual void forward(Context& ctx, const TokenBatch& batch) = 0;
   // The losses of the batch of the last forward().
-  Outcome losses(Context& ctx, const TokenBatch& batch);
+  virtual Outcome losses(Context& ctx, const TokenBatch& batch);
   // Computes the same, then the gradients of all parameters with respect to `gradient_scale` times the sum of the
   // losses (weighted by batch.weights) plus the balance losses, whose sums must be complete.
   virtual Outcome losses_and_backward(Context& ctx, const TokenBatch& batch, double gradient_scale) = 0;
@@ -50,7 +73,8 @@ class Model {
   // Appends the tokens of the last forward() to the batch's context memory. Call it after backward if there is one.
   void remember(Context& ctx, const TokenBatch& batch) { backbone_.remember(ctx, batch); }
   const MemoryShape& memory_shape() const { return backbone_.memory_shape(); }
-  bool needs_sums_before_backward() const { return backbone_.needs_sums_before_backward(); }
+  // Whether the gradients of a micro-batch depend on the forward passes of the whole step.
+  bool needs_forward_first() const { return compares_samples() || backbone_.needs_sums_before_backward(); }
   Causality causality() const { return backbone_.causality(); }
   const Backbone& backbone() const { return backbone_; }
 
@@ -88,6 +112,8 @@ struct ModelKind {
   // A row of a batch may continue the same row of the previous batch. Otherwise samples are independent, and there is
   // no context memory (`kReadsOn`).
   bool reads_on;
+  // The modalities of its samples (`kModalities`).
+  int64_t modalities;
 };
 const Table<ModelKind>& models();
 

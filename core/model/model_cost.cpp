@@ -21,7 +21,7 @@ static void add_to_block(BlockCost& block, const Parameter& p) {
 ModelCost cost_of(const ParameterStore& parameters, const Model& model, int64_t time) {
   const Backbone& backbone = model.backbone();
   ModelCost cost;
-  cost.sums_first = model.needs_sums_before_backward();
+  cost.sums_first = model.needs_forward_first();
   cost.blocks.resize(as_index(backbone.layers()));
   const Parameter& head = model.head().weight();
   const double share = static_cast<double>(model.predictions_per_sample(time)) / static_cast<double>(time);

@@ -30,6 +30,12 @@ Tensor OutputHead::logits(Context& ctx, ConstTensor x) const {
   return result;
 }
 
+void OutputHead::backward(Context& ctx, Tensor d_x, ConstTensor d_y, ConstTensor x) const {
+  linear_backward_weight(ctx, weight_.gradient, d_y, x, ctx.products);
+  if (bias_) bias_backward(ctx, bias_->gradient, d_y);
+  linear_backward_input(ctx, d_x, d_y, weight_.value, false, ctx.products);
+}
+
 Outcome OutputHead::run(Context& ctx, const Predictions& p, Tensor d_x, double gradient_scale) {
   const int64_t rows = p.x.dim(0);
   const ComputeScope compute(ctx, ComputePart::head, ComputeDirection::forward, rows);
@@ -60,9 +66,7 @@ Outcome OutputHead::run(Context& ctx, const Predictions& p, Tensor d_x, double g
     cross_entropy(ctx, outcome.losses.slice(begin, count), outcome.correct.slice(begin, count), part,
                   p.targets.slice(begin, count), gradient_scale, chunk_extras);
     if (!d_x) continue;
-    linear_backward_weight(ctx, weight_.gradient, part, x, ctx.products);
-    if (bias_) bias_backward(ctx, bias_->gradient, part);
-    linear_backward_input(ctx, d_x.slice(begin, count), part, weight_.value, false, ctx.products);
+    backward(ctx, d_x.slice(begin, count), part, x);
   }
   if (measured) {
     signals.routing = p.routing;

@@ -40,6 +40,10 @@ class OutputHead {
   // Writes them to y (rows, classes).
   void logits(Context& ctx, Tensor y, ConstTensor x) const { product(ctx, y, x); }
 
+  // d_y (rows, classes), the gradient of logits(x) -> d_x (rows, d_model), overwritten. Adds to the parameters'
+  // gradients.
+  void backward(Context& ctx, Tensor d_x, ConstTensor d_y, ConstTensor x) const;
+
   const Parameter& weight() const { return weight_; }
   int64_t classes() const { return weight_.shape[0]; }
 

@@ -8,6 +8,11 @@ void BalanceOptions::common_fields(FieldVisitor& v) {
           "which tokens are balanced together: those of the step's whole batch, of each sequence, or of each rank's "
           "micro-batch",
           {"global", "sequence", "rank"});
+  v.field(
+      "modality", modality,
+      "which tokens the loss is computed from: all, or of pairs (task: pairs) those of the first parts, the images, "
+      "or of the second parts, the texts",
+      {"all", "first", "second"});
 }
 
 Member switch_balance();
@@ -17,6 +22,8 @@ Member importance_balance();
 Member load_balance();
 Member entropy_balance();
 Member kl_balance();
+Member entropy_local_balance();
+Member entropy_global_balance();
 Member similarity_balance();
 Member stable_balance();
 Member z_balance();
@@ -32,6 +39,8 @@ const Table<Member>& family<BalanceLoss>() {
                                        load_balance(),
                                        entropy_balance(),
                                        kl_balance(),
+                                       entropy_local_balance(),
+                                       entropy_global_balance(),
                                        similarity_balance(),
                                        stable_balance(),
                                        z_balance(),
@@ -43,7 +52,10 @@ BalanceLoss::BalanceLoss(const BalanceOptions& options, const Setup& setup)
     : coefficient_(options.coefficient.make(setup.run)),
       scope_(options.scope == "global"     ? Scope::global
              : options.scope == "sequence" ? Scope::sequence
-                                           : Scope::rank) {}
+                                           : Scope::rank),
+      modality_(options.modality == "all"     ? -1
+                : options.modality == "first" ? 0
+                                              : 1) {}
 
 void BalanceLoss::add_output_sums(Context&, std::span<double>, const Routing&, const ExpertOutputs&,
                                   ConstTensor) const {

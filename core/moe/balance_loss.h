@@ -14,7 +14,7 @@ namespace moe {
 // Fields shared by all members.
 struct BalanceOptions {
   ScheduleField coefficient{0.01, {0, 1e6}};
-  std::string scope = "global";
+  std::string scope = "global", modality = "all";
 
   void common_fields(FieldVisitor& v);
 };
@@ -26,6 +26,7 @@ class BalanceLoss {
     int64_t d_model = 0;
     std::string router{};  // the router's kind; empty when unknown
     RunLength run{};
+    int64_t modalities = 1;  // of the batches
   };
   // Gradients of a routing. backward() adds to each of them.
   struct Gradients {
@@ -39,6 +40,8 @@ class BalanceLoss {
 
   const Scheduled& coefficient() const { return coefficient_; }
   Scope scope() const { return scope_; }
+  // The modality whose tokens alone the loss is computed from; -1: all.
+  int64_t modality() const { return modality_; }
 
   // Number of sums over tokens that the value is computed from.
   virtual int64_t num_sums() const = 0;
@@ -61,6 +64,7 @@ class BalanceLoss {
  private:
   Scheduled coefficient_;
   Scope scope_;
+  int64_t modality_;
 };
 
 }  // namespace moe

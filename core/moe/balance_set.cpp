@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/nn/now.h"
+#include "core/ops/modality.h"
 #include "core/tensor/device_sums.h"
 
 namespace moe {
@@ -11,6 +12,10 @@ BalanceSet::BalanceSet(LayerSums& sums, const ChoiceList<BalanceLoss>& choices, 
     : sums_(sums) {
   for (const Choice<BalanceLoss>& choice : choices.items()) {
     losses_.push_back(choice.make(setup));
+    if (losses_.back()->modality() >= 0 && setup.modalities == 1) {
+      raise<UsageError>("moe.balance: {}: modality: the samples of this task have one modality; use all",
+                        choice.kind());
+    }
     names_.push_back(choice.kind());
     coefficients_.push_back(losses_.back()->coefficient().at(0));
     ranges_.push_back(sums.reserve(static_cast<size_t>(losses_.back()->num_sums())));
@@ -23,6 +28,16 @@ void BalanceSet::begin(const Context& ctx) {
 
 std::span<double> BalanceSet::sums_of(size_t i) const {
   return sums_.of(ranges_[i]);
+}
+
+TokenBatch BalanceSet::batch_of(Context& ctx, ScratchScope& scratch, const BalanceLoss& loss, const TokenBatch& batch) {
+  if (loss.modality() < 0) return batch;
+  TokenBatch part = batch;
+  const Tensor targets = scratch.allocate(Shape{batch.tokens()}, DType::i32);
+  modality_targets(ctx, targets, batch.targets,
+                   {.modality = loss.modality(), .modalities = batch.modalities, .time = batch.time});
+  part.targets = targets;
+  return part;
 }
 
 static Tensor slice_of(const Tensor& tensor, int64_t begin, int64_t count) {
@@ -110,17 +125,19 @@ void BalanceSet::observe_outputs(Context& ctx, const TokenBatch& batch, const Ro
 
 void BalanceSet::observe_either(Context& ctx, bool on_outputs, const TokenBatch& batch, const Routing& routing,
                                 const ExpertOutputs& outputs) {
-  if (ctx.planning && ctx.device == Device::cpu) return;
   for (size_t i = 0; i < losses_.size(); ++i) {
     const BalanceLoss& loss = *losses_[i];
     if (loss.sees_outputs() != on_outputs) continue;
+    ScratchScope scratch(ctx);
+    const TokenBatch part = batch_of(ctx, scratch, loss, batch);
+    if (ctx.planning && ctx.device == Device::cpu) continue;
     const std::span<double> sums = sums_of(i);
     if (loss.scope() == BalanceLoss::Scope::global) {
-      for_each_group(loss.scope(), batch, routing, outputs,
+      for_each_group(loss.scope(), part, routing, outputs,
                      [&](const Group& group) { add_sums(ctx, loss, sums, group); });
       continue;
     }
-    for_each_group_with_sums(ctx, i, batch, routing, outputs, [&](const Group& group, std::span<const double> own) {
+    for_each_group_with_sums(ctx, i, part, routing, outputs, [&](const Group& group, std::span<const double> own) {
       sums[0] += group.weight * loss.value(own);
     });
   }
@@ -129,12 +146,14 @@ void BalanceSet::observe_either(Context& ctx, bool on_outputs, const TokenBatch&
 template <class Visit>
 void BalanceSet::for_each_gradient(Context& ctx, bool on_outputs, const TokenBatch& batch, const Routing& routing,
                                    const ExpertOutputs& outputs, Visit visit) {
-  if (ctx.planning && ctx.device == Device::cpu) return;  // on a GPU the ops must run to count memory
   for (size_t i = 0; i < losses_.size(); ++i) {
     const BalanceLoss& loss = *losses_[i];
     if (coefficients_[i] == 0 || loss.sees_outputs() != on_outputs) continue;
+    ScratchScope scratch(ctx);
+    const TokenBatch part = batch_of(ctx, scratch, loss, batch);
+    if (ctx.planning && ctx.device == Device::cpu) continue;  // on a GPU the ops must run to count memory
     const std::vector<double> some(ctx.planning ? ranges_[i].count : 0, 1.0);  // stands for sums with tokens
-    for_each_group_with_sums(ctx, i, batch, routing, outputs, [&](const Group& group, std::span<const double> sums) {
+    for_each_group_with_sums(ctx, i, part, routing, outputs, [&](const Group& group, std::span<const double> sums) {
       visit(loss, group, ctx.planning ? std::span(some) : sums, group.weight * scale_ * coefficients_[i]);
     });
   }

@@ -68,6 +68,8 @@ class BalanceSet {
   void for_each_gradient(Context& ctx, bool on_outputs, const TokenBatch& batch, const Routing& routing,
                          const ExpertOutputs& outputs, Visit visit);
   std::span<double> sums_of(size_t i) const;
+  // The batch with the targets of the tokens that the loss is computed from.
+  static TokenBatch batch_of(Context& ctx, ScratchScope& scratch, const BalanceLoss& loss, const TokenBatch& batch);
 
   std::vector<std::unique_ptr<BalanceLoss>> losses_;
   std::vector<std::string> names_;

@@ -21,7 +21,8 @@ struct BuildContext {
   FeedForwardShape expert{};  // shape of one routed expert, and of each shared one
   double init_std = 0.02;     // for the weights of routers
   bool router_bias = false;   // routers with a weight matrix have a bias on their logits
-  int64_t vocab = 0;          // token ids are < vocab; 0: tokens have no ids
+  int64_t vocab = 0;          // token ids are < vocab; 0: tokens have no ids, or not all of them
+  int64_t modalities = 1;     // of the batches (TokenBatch::modalities)
   RunLength run{};            // the run's length, which schedules refer to
   bool trains = true;         // false: a constant weight for a single expert is allowed
   std::string name;           // the layer's name, the prefix of parameter names

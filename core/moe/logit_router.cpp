@@ -8,6 +8,7 @@
 #include "core/ops/elementwise.h"
 #include "core/ops/gating.h"
 #include "core/ops/matmul.h"
+#include "core/ops/modality.h"
 #include "core/ops/router_noise.h"
 #include "core/ops/routing_sums.h"
 #include "core/ops/temperature.h"
@@ -92,6 +93,14 @@ LogitRouter::LogitRouter(const Setup& setup, const LogitOptions& options, int64_
       keep_(std::min(keep, setup.experts)),
       temperature_(options.temperature.make(setup.run)),
       measures_(*setup.measures) {
+  if (setup.moe.modality_bias) {
+    require_modalities(setup);
+    modality_bias_ = &setup.add(per_expert({.name = setup.name + ".router.modality_bias",
+                                            .shape = Shape{setup.experts, setup.modalities},
+                                            .group = ParameterGroup::shared,
+                                            .initialisation = {Initialisation::Kind::constant, 0},
+                                            .decay = false}));
+  }
   if (options.learn_temperature) {
     if (temperature_.smallest() != temperature_.largest()) {
       raise<UsageError>(
@@ -120,6 +129,12 @@ void LogitRouter::add_weight(const Setup& setup, ParameterGroup group, PerExpert
   if (setup.router_bias) {
     logit_bias_ = &setup.add(per_expert(bias_vector(setup.name + ".router.logit_bias", experts_, group), copies));
   }
+}
+
+Tensor LogitRouter::modalities_of(Context& ctx, ScratchScope& scratch, const TokenBatch& batch) const {
+  const Tensor one_hot = scratch.allocate(Shape{batch.tokens(), batch.modalities});
+  modality_one_hot(ctx, one_hot, {.modality = 0, .modalities = batch.modalities, .time = batch.time});
+  return one_hot;
 }
 
 void LogitRouter::logits_forward(Context& ctx, const TokenBatch&, Routing& routing) {
@@ -168,6 +183,12 @@ ConstTensor LogitRouter::input(Context& ctx, ConstTensor x) const {
 
 void LogitRouter::route(Context& ctx, const TokenBatch& batch, Routing& routing) {
   logits_forward(ctx, batch, routing);
+  if (modality_bias_) {
+    ScratchScope scratch(ctx);
+    const Tensor biases = scratch.allocate(routing.logits.shape, routing.logits.dtype);
+    linear_forward(ctx, biases, modalities_of(ctx, scratch, batch), modality_bias_->value);
+    add(ctx, routing.logits, routing.logits, biases);
+  }
   if (learned_temperature_) {
     temperature_forward(ctx, routing.logits, learned_temperature_->value, kTemperatureFloor);
     if (ctx.observe) {
@@ -196,8 +217,10 @@ void LogitRouter::backward(Context& ctx, const TokenBatch& batch, Tensor d_x, Te
   } else if (fixed_temperature(ctx) != 1) {
     scale(ctx, d_logits, 1 / fixed_temperature(ctx));
   }
-  if (!disturbs(ctx)) return logits_backward(ctx, batch, d_x, d_logits, routing);
   ScratchScope scratch(ctx);
+  if (modality_bias_)
+    linear_backward_weight(ctx, modality_bias_->gradient, d_logits, modalities_of(ctx, scratch, batch));
+  if (!disturbs(ctx)) return logits_backward(ctx, batch, d_x, d_logits, routing);
   const Tensor d_disturbed = scratch.allocate(d_x.shape);
   fill_zero(ctx, d_disturbed);
   logits_backward(ctx, batch, d_disturbed, d_logits, routing);

@@ -103,6 +103,8 @@ class LogitRouter : public Router {
     return ctx.training && (now(jitter_, ctx) > 0 || now(input_dropout_, ctx) > 0);
   }
   void disturb(Context& ctx, Tensor x) const;
+  // The batch's modalities as one-hot rows (tokens, modalities), which the modality bias multiplies.
+  Tensor modalities_of(Context& ctx, ScratchScope& scratch, const TokenBatch& batch) const;
   double fixed_temperature(const Context& ctx) const { return temperature_.at(ctx.step); }
 
   const int layer_;
@@ -113,6 +115,7 @@ class LogitRouter : public Router {
   Parameter* learned_temperature_ = nullptr;  // (1)
   Parameter* weight_ = nullptr;               // (experts, d_model)
   Parameter* logit_bias_ = nullptr;           // (experts)
+  Parameter* modality_bias_ = nullptr;        // (experts, modalities)
   MeasureSet& measures_;
   size_t temperature_figure_ = 0;
   ConstTensor closed_;  // argument of close_experts()

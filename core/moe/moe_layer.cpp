@@ -38,6 +38,7 @@ MoELayer::MoELayer(BuildContext context)
       flops_per_assignment_(flops_of_assignment(context.expert)),
       load_range_(sums_.reserve(LoadStats::num_sums(experts_))),
       pair_range_(sums_.reserve(context.counts_pairs ? as_index(num_pairs(experts_)) : 0)),
+      modality_range_(sums_.reserve(as_index(context.modalities > 1 ? context.modalities * experts_ : 0))),
       measures_(sums_),
       strategy_(context.moe.strategy.make(with_parts(context, sums_, measures_))),
       expert_rank_(context.groups.expert->rank()),
@@ -48,9 +49,12 @@ MoELayer::MoELayer(BuildContext context)
       dispatcher_(context.groups, experts_, context.overlap, room_),
       local_experts_(context.parameters, name_, map_.experts_of(expert_rank_), routed_shape(context), layer_,
                      context.moe.expert_init == "small", room_for_copies(experts_, map_.count(expert_rank_), room_)),
-      balance_(
-          sums_, context.moe.balance,
-          {.experts = experts_, .d_model = context.d_model(), .router = context.moe.router.kind(), .run = context.run}),
+      balance_(sums_, context.moe.balance,
+               {.experts = experts_,
+                .d_model = context.d_model(),
+                .router = context.moe.router.kind(),
+                .run = context.run,
+                .modalities = context.modalities}),
       capacity_(with_parts(context, sums_, measures_), load_),
       dropout_{context.moe.dropout.make(context.run), layer_},
       parts_{dispatcher_, nullptr, local_experts_, balance_, load_, capacity_, dropout_} {
@@ -90,6 +94,7 @@ void MoELayer::bind_sums(std::span<double> sums) {
   sums_.bind(sums);
   load_ = LoadStats::view(sums_.of(load_range_), experts_);
   load_.pairs = sums_.of(pair_range_);
+  load_.by_modality = sums_.of(modality_range_);
 }
 
 void MoELayer::place(const ExpertMap& map) {

@@ -116,7 +116,7 @@ class MoELayer : public FeedForward {
   const int64_t experts_;
   double flops_per_assignment_;
   LayerSums sums_;
-  LayerSums::Range load_range_, pair_range_;
+  LayerSums::Range load_range_, pair_range_, modality_range_;
   MeasureSet measures_;
   std::unique_ptr<Strategy> strategy_;
   const int expert_rank_;  // this rank's index in its expert group

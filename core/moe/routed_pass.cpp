@@ -8,7 +8,7 @@ Tensor BalancedPass::forward(Context& ctx, LayerParts& parts, const TokenBatch& 
                              const Routing& routing, const Routing& balanced) {
   const Tensor y = pass_.forward(ctx, parts, batch, x, routing);
   if (ctx.observe) {
-    parts.load.observe(ctx, routing, batch.targets);
+    parts.load.observe(ctx, routing, batch);
     if (parts.record && !ctx.planning) parts.record->add(ctx, batch, routing, pass_.kept());
     parts.balance.observe(ctx, batch, balanced);
     parts.balance.observe_outputs(ctx, batch, routing, pass_.outputs());

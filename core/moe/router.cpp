@@ -79,6 +79,13 @@ void require_own_k(const BuildContext& context, const char* why) {
   if (context.moe.k_factor != 1) raise<UsageError>("moe.lifecycle: scale_k: {}", why);
 }
 
+void require_modalities(const BuildContext& context) {
+  if (context.modalities == 1) {
+    raise<UsageError>("{}: the samples of this task have one modality; remove the key or use task: pairs",
+                      context.moe.where("modality_bias"));
+  }
+}
+
 const char* name_of(Causality causality) {
   static constexpr const char* names[] = {"causal", "sequence", "batch"};
   return names[as_index(causality)];

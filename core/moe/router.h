@@ -48,4 +48,7 @@ class Router {
 // fixed.
 void require_own_k(const BuildContext& context, const char* why);
 
+// Throws UsageError, for moe.modality_bias, if the batches have one modality.
+void require_modalities(const BuildContext& context);
+
 }  // namespace moe

@@ -7,6 +7,10 @@ namespace moe {
 
 UnlearnedRouter::UnlearnedRouter(const std::string& where, const Setup& setup, int64_t k) : experts_(setup.experts) {
   traits_ = RouterTraits::constant(k, static_cast<double>(k));
+  if (setup.moe.modality_bias) {
+    raise<UsageError>("{}: the router {} has no logits that a bias could be added to; use false, or another router",
+                      setup.moe.where("modality_bias"), setup.moe.router.kind());
+  }
   if (k > experts_) raise<UsageError>("{}: cannot choose {} experts out of {}", where, k, experts_);
 }
 

@@ -22,7 +22,7 @@ struct TokenBatch {
   ConstTensor domains{};         // (sequences) i32, or none: the domain of each sequence's text
 
   ConstTensor weights{};  // (predictions) wide, or none: weight of each prediction's loss in the objective
-  ConstTensor labels{};   // (sequences) i32, for labelled samples; kIgnoreTarget for no label
+  ConstTensor labels{};   // (samples) i32, for labelled samples; kIgnoreTarget for no label
   // (sequences) i32: the number of tokens of each sequence, after which is padding, that takes no room from tokens;
   // none if all sequences are full.
   ConstTensor lengths{};
@@ -32,6 +32,9 @@ struct TokenBatch {
   std::span<const int32_t> host_lengths{};  // `lengths` in host memory
   int64_t unscored = 0;                     // number of targets that are kIgnoreTarget
   ConstTensor features{};                   // (patches, features) wide, for images and sounds
+  // Sequence s is of modality s % modalities; the sequences of a sample follow one another. `labels` and `weights` are
+  // those of samples.
+  int64_t modalities = 1;
 
   // The context memory before the sequences: its rows [first_row, first_row + sequences). Null without context memory.
   const ContextMemory* memory = nullptr;
@@ -43,6 +46,7 @@ struct TokenBatch {
   ConstTensor cache_rows{}, starts{};  // (sequences) i32
 
   int64_t tokens() const { return sequences * time; }
+  int64_t samples() const { return sequences / modalities; }
   int64_t scored() const { return tokens() - unscored; }
   // Token slots in the whole step, padding included: an exclusive upper bound on the token index used as RNG counter.
   int64_t global_places() const { return global_sequences * time; }
@@ -59,6 +63,8 @@ struct SampleShape {
   int64_t patches = 0;   // patches of an image or of a sound's spectrogram
   int64_t features = 0;  // values of a patch; 0: no patches
   int64_t classes = 0;   // labels are < classes; 0: samples have no labels
+  // Sequences of a sample, each of another modality and padded to the same length; `time` is that of all together.
+  int64_t modalities = 1;
 };
 
 // Wraps ids in host memory as a tensor.

@@ -179,6 +179,26 @@ void softmax_sum_backward(Context& ctx, Tensor d_logits, ConstTensor probabiliti
   });
 }
 
+void entropy_backward(Context& ctx, Tensor d_logits, ConstTensor probabilities, double factor, ConstTensor targets) {
+  const int64_t tokens = d_logits.dim(0), n = d_logits.dim(1);
+  MOE_CHECK_SHAPE(probabilities, {tokens, n});
+  MOE_CHECK_SHAPE(targets, {tokens});
+  if (on_cuda(ctx)) return cuda::entropy_backward(ctx, d_logits, probabilities, factor, targets);
+  run(ctx, d_logits.dtype, [&]<class T>(T) {
+    const int32_t* target = targets.as<int32_t>();
+    const T f = static_cast<T>(factor);
+#pragma omp parallel for schedule(static)
+    for (int64_t t = 0; t < tokens; ++t) {
+      if (target[t] == kIgnoreTarget) continue;
+      const T* p = probabilities.as<T>() + t * n;
+      T* const out = d_logits.as<T>() + t * n;
+      T entropy = 0;
+      for (int64_t i = 0; i < n; ++i) entropy -= p[i] > 0 ? p[i] * std::log(p[i]) : T(0);
+      for (int64_t i = 0; i < n; ++i) out[i] -= p[i] > 0 ? f * p[i] * (std::log(p[i]) + entropy) : T(0);
+    }
+  });
+}
+
 void squared_logsumexp_backward(Context& ctx, Tensor d_logits, ConstTensor probabilities, ConstTensor logsumexp,
                                 double factor, ConstTensor targets) {
   const int64_t tokens = d_logits.dim(0), n = d_logits.dim(1);

@@ -31,6 +31,8 @@ void squared_logsumexp_sum(Context& ctx, Tensor sum, ConstTensor logsumexp, Cons
 // L = F(sum over tokens of softmax(z)), gradient (experts) f64 = dF/dsum -> d_logits (tokens, experts), added to
 void softmax_sum_backward(Context& ctx, Tensor d_logits, ConstTensor probabilities, ConstTensor gradient,
                           ConstTensor targets);
+// d_logits (tokens, experts) += factor * the gradient of each row's entropy in nats, probabilities = softmax(logits)
+void entropy_backward(Context& ctx, Tensor d_logits, ConstTensor probabilities, double factor, ConstTensor targets);
 // L = F(sum over tokens of the weights of each expert), gradient (experts) f64 = dF/dsum, indices (tokens, k) i32 ->
 // d_weights (tokens, k), added to
 void weight_sum_backward(Context& ctx, Tensor d_weights, ConstTensor indices, ConstTensor gradient,
@@ -47,6 +49,7 @@ decltype(moe::pair_sums) pair_sums;
 decltype(moe::entropy_sum) entropy_sum;
 decltype(moe::squared_logsumexp_sum) squared_logsumexp_sum;
 decltype(moe::softmax_sum_backward) softmax_sum_backward;
+decltype(moe::entropy_backward) entropy_backward;
 decltype(moe::squared_logsumexp_backward) squared_logsumexp_backward;
 decltype(moe::top1_counts) top1_counts;
 decltype(moe::count_assignments) count_assignments;

@@ -136,12 +136,29 @@ static Json shares_to_json(const Model& model, std::span<double> LoadStats::*cou
   return layers;
 }
 
+// Per layer and modality: each expert's share of the assignments of the modality's tokens.
+static Json modality_loads_to_json(const Model& model) {
+  Json layers = Json::array();
+  for (const MoELayer* layer : model.moe_layers()) {
+    Json modalities = Json::array();
+    for (const std::vector<double>& load : layer->load().modality_shares()) {
+      Json shares = Json::array();
+      for (const double share : load) shares.push_back(std::round(share * 1e6) / 1e6);
+      modalities.push_back(std::move(shares));
+    }
+    layers.push_back(std::move(modalities));
+  }
+  return layers;
+}
+
 void add_loads(Json& record, const Model& model) {
   if (model.moe_layers().empty()) return;
   record[metric_keys::kLoad] = shares_to_json(model, &LoadStats::counts);
   const auto drops = [](const MoELayer* layer) { return layer->load().dropped_share() > 0; };
   if (std::any_of(model.moe_layers().begin(), model.moe_layers().end(), drops))
     record[metric_keys::kDroppedLoad] = shares_to_json(model, &LoadStats::dropped);
+  if (!model.moe_layers().front()->load().by_modality.empty())
+    record[metric_keys::kModalityLoad] = modality_loads_to_json(model);
 }
 
 // The mean of each measure over the layers that have counted something.

@@ -69,7 +69,7 @@ Json to_json(const Evaluation& evaluation);
 // Adds the sums of an evaluation's parts to its record.
 void add_parts(Json& record, const Evaluation& evaluation);
 // Adds to a record, per layer: each expert's share of the assignments and, where some were dropped, each expert's
-// dropped assignments as a share of the layer's assignments.
+// dropped assignments as a share of the layer's assignments; of several modalities also the shares of each.
 void add_loads(Json& record, const Model& model);
 
 }  // namespace moe

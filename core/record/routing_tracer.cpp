@@ -81,7 +81,7 @@ static void describe_tokens(StepTrace& trace, const std::vector<int64_t>& places
     const int64_t sample = place / time, position = place % time;
     trace.samples.push_back(static_cast<int32_t>(sample));
     trace.positions.push_back(static_cast<int32_t>(position));
-    if (!batch.inputs.empty()) {
+    if (!batch.inputs.empty() && batch.modalities == 1) {
       trace.ids.push_back(batch.inputs[as_index(place)]);
       trace.next.push_back(batch.targets[as_index(place)]);
     }

@@ -22,7 +22,8 @@ LocalBatch LocalBatch::of(const Batch& batch, int64_t first_sequence, int64_t gl
           .document_begins = batch.document_begins,
           .document_ends = batch.document_ends,
           .features = batch.features,
-          .patch_features = batch.patch_features};
+          .patch_features = batch.patch_features,
+          .modalities = batch.modalities};
 }
 
 // `repeat` copies of each value in the wide dtype: in `buffer`, or the values themselves if no conversion is needed.
@@ -54,12 +55,13 @@ TokenBatch to_device(Context& ctx, const LocalBatch& batch, Share part, int64_t 
     return all.empty() && batch.sequences > 0 ? ConstTensor() : to_device(ctx, as_tensor(of_part(all, each)));
   };
   TokenBatch result{
-      .sequences = part.count,
-      .time = batch.time,
+      .sequences = part.count * batch.modalities,
+      .time = batch.time / batch.modalities,
       .ids = ids(batch.inputs, batch.time),
       .targets = ids(batch.targets, batch.time),
       .global_tokens = batch.global_tokens > 0 ? batch.global_tokens : batch.global_sequences * batch.time,
-      .global_sequences = batch.global_sequences};
+      .global_sequences = batch.global_sequences * batch.modalities};
+  result.modalities = batch.modalities;
   const std::span<const int32_t> targets = of_part(batch.targets, batch.time);
   result.unscored = std::count(targets.begin(), targets.end(), kIgnoreTarget);
   if (!batch.domains.empty()) result.domains = ids(batch.domains, 1);
@@ -69,8 +71,8 @@ TokenBatch to_device(Context& ctx, const LocalBatch& batch, Share part, int64_t 
   }
   if (!batch.labels.empty() || batch.sequences == 0) result.labels = ids(batch.labels, 1);
   if (!batch.lengths.empty()) {
-    result.host_lengths = of_part(batch.lengths, 1);
-    result.lengths = ids(batch.lengths, 1);
+    result.host_lengths = of_part(batch.lengths, batch.modalities);
+    result.lengths = ids(batch.lengths, batch.modalities);
   }
   if (!batch.document_begins.empty()) {
     result.document_begins = ids(batch.document_begins, batch.time);

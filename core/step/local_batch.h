@@ -19,10 +19,11 @@ struct LocalBatch {
   std::span<const int32_t> domains{};  // (sequences): the domain of each one's text
   std::span<const double> weights{};   // (sequences): weight of each one's loss in the objective
   std::span<const int32_t> labels{};   // (sequences)
-  std::span<const int32_t> lengths{};  // (sequences): numbers of tokens; empty where all are `time`
+  std::span<const int32_t> lengths{};  // (sequences, modalities): numbers of tokens; empty where all are full
   std::span<const int32_t> document_begins{}, document_ends{};  // (sequences, time), or empty
-  std::span<const float> features{};   // (sequences, patches, patch_features)
+  std::span<const float> features{};                            // (sequences, patches, patch_features)
   int64_t patch_features = 0;
+  int64_t modalities = 1;     // sequences of a row (Batch::modalities)
   int64_t global_tokens = 0;  // scored tokens of the step's global batch; 0: all of its places
   bool begins = false;        // the sequences do not continue those of the previous step: clear the context memory
 

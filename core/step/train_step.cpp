@@ -72,14 +72,16 @@ TokenBatch TrainStep::micro_batch(const LocalBatch& batch, int64_t index) {
 // does not synchronise.
 void TrainStep::collect_signals(const TokenBatch& micro, ConstTensor signals) {
   const ConstTensor host = on_host(state_.ctx, signals, host_signals_);
-  const size_t begin = static_cast<size_t>(state_.ctx.first_token / micro.time) * kNumMeasuredSignals;
+  const int64_t first = state_.ctx.first_token / (micro.time * micro.modalities);
+  const size_t begin = static_cast<size_t>(first) * kNumMeasuredSignals;
   for (size_t i = 0; i < static_cast<size_t>(host.size()); ++i) {
     signals_[begin + i] = host.dtype == DType::f64 ? host.as<double>()[i] : static_cast<double>(host.as<float>()[i]);
   }
 }
 
-// Balance losses are functions of sums over the whole step. With several micro-batches the gradients of the first need
-// the sums of the last, so all forward passes are run once before, for the sums alone.
+// Balance losses are functions of sums over the whole step, and some models' losses of all its samples. With several
+// micro-batches the gradients of the first need those of the last, so all forward passes are run once before, for these
+// alone.
 void TrainStep::collect_sums(const LocalBatch& batch) {
   const PhaseScope phase(state_.ctx.traffic, "forward for sums");
   Model& model = *state_.model;
@@ -98,6 +100,7 @@ void TrainStep::clear_sums(const LocalBatch& batch) {
   Model& model = *state_.model;
   std::fill(model.sums().begin(), model.sums().end(), 0.0);
   std::fill(model.loss_sums().begin(), model.loss_sums().end(), 0.0);
+  model.begin(batch.global_sequences);
   signals_.clear();
   if (measured_signals(config_).any()) {
     signals_.resize(static_cast<size_t>(batch.global_sequences) * kNumMeasuredSignals);
@@ -147,7 +150,7 @@ StepOutcome TrainStep::accumulate(const LocalBatch& batch, int64_t update, int s
   if (batch.begins) state_.memory.clear();
 
   const int64_t micro_batches = config_.train.micro_batches;
-  const bool sums_first = micro_batches > 1 && model.needs_sums_before_backward();
+  const bool sums_first = micro_batches > 1 && model.needs_forward_first();
   Totals totals{.interrupted = signal == SIGINT ? 1.0 : 0.0, .terminated = signal == SIGTERM ? 1.0 : 0.0};
   {
     const PackedWeightsScope packed(ctx, micro_batches > 1);

@@ -36,6 +36,7 @@ static std::unique_ptr<Model> make_model(ParameterStore& parameters, const State
                    .moe = s.config.moe,
                    .sample = s.sample,
                    .groups = s.groups,
+                   .step_samples = s.config.train.batch,
                    .run = s.run,
                    .signals = s.trains ? measured_signals(s.config) : SampleSignalSet{},
                    .label_smoothing = s.config.train.label_smoothing,
@@ -72,17 +73,18 @@ TokenBatch planned_batch(Context& ctx, const StateSetup& s, const Model& model, 
     return to_device(ctx, Tensor{nullptr, shape, dtype, Device::cpu});
   };
   TokenBatch batch;
-  batch.sequences = batch.global_sequences = s.micro_sequences();
-  batch.time = s.time();
+  batch.modalities = s.sample.modalities;
+  batch.sequences = batch.global_sequences = s.micro_sequences() * batch.modalities;
+  batch.time = s.time() / batch.modalities;
   batch.global_tokens = batch.tokens();
-  const Shape tokens{batch.tokens()}, sequences{batch.sequences};
-  if (s.sample.features == 0) batch.ids = host(tokens, DType::i32);
+  const Shape tokens{batch.tokens()}, sequences{batch.sequences}, samples{batch.samples()};
+  if (s.sample.vocab > 0) batch.ids = host(tokens, DType::i32);
   batch.targets = host(tokens, DType::i32);
   if (s.sample.classes == 0) batch.domains = host(sequences, DType::i32);
   if (s.trains && draws_weights(s.config.curriculum)) {
-    batch.weights = host(Shape{batch.sequences * model.predictions_per_sample(batch.time)}, wide(ctx.dtype));
+    batch.weights = host(Shape{batch.samples() * model.predictions_per_sample(s.time())}, wide(ctx.dtype));
   }
-  if (s.sample.classes > 0) batch.labels = host(sequences, DType::i32);
+  if (s.sample.classes > 0) batch.labels = host(samples, DType::i32);
   const bool is_text = s.sample.vocab > 0 && s.sample.classes == 0;
   const DocumentMode documents = is_text ? document_mode(s.config.data.documents) : DocumentMode::joined;
   // A window of a text ends early at evaluation, or with its document.
@@ -93,7 +95,7 @@ TokenBatch planned_batch(Context& ctx, const StateSetup& s, const Model& model, 
     batch.document_ends = host(tokens, DType::i32);
   }
   if (s.sample.features > 0) {
-    batch.features = host(Shape{batch.sequences * s.sample.patches, s.sample.features}, wide(ctx.dtype));
+    batch.features = host(Shape{batch.samples() * s.sample.patches, s.sample.features}, wide(ctx.dtype));
   }
   if (memory) batch.memory = &memory;
   return batch;
@@ -132,6 +134,7 @@ static void plan_update(Context& ctx, const TrainConfig& config, Model& model, O
     PlannedCopies copies(model);
     if (config.parallel.reduce_during_backward) ctx.gradients = &copies;
     model.forward(ctx, batch);
+    model.complete(ctx);
     model.losses_and_backward(ctx, batch, 1);
     ctx.gradients = nullptr;
   }
@@ -189,7 +192,8 @@ MemoryPlan plan_memory(const StateSetup& setup) {
     }
     const PackedWeightsScope packed(ctx);
     model->forward(ctx, batch);
-    model->observe_losses(ctx, model->losses(ctx, batch));
+    model->complete(ctx);
+    if (!model->compares_samples()) model->observe_losses(ctx, model->losses(ctx, batch));
     plan.packed_weights = packed_weights.bytes();
     (worst ? plan.worst_activations : plan.activations) = activations.peak();
     (worst ? plan.worst_scratch : plan.scratch) = scratch.peak();
@@ -239,6 +243,7 @@ TrainingState::TrainingState(const StateSetup& setup, const MemoryPlan& plan, bo
 void TrainingState::complete_sums(const ProcessGroups& groups) {
   sums_.collect(ctx);
   groups.world->all_reduce_sum(as_tensor(model->sums()));
+  model->complete(ctx);
 }
 
 size_t TrainingState::used_bytes() const {
@@ -265,6 +270,7 @@ void with_model(const TrainConfig& config, const SampleShape& sample, const RunL
 int64_t experts_per_token(const TrainConfig& config, const RunLength& run) {
   SampleShape some(1);
   some.classes = 2;
+  some.modalities = models().at(config.task).modalities;
   return with_planned_model(config, some, run, [](const ParameterStore&, const Model& model, int64_t) {
     int64_t most = 0;
     for (const MoELayer* layer : model.moe_layers()) most = std::max(most, layer->experts_per_token());

@@ -74,7 +74,8 @@ class TrainingState {
   std::unique_ptr<Optimizer> optimizer;  // absent where nothing is trained
   ContextMemory memory;  // of this rank's rows of the training batch; empty without model.attention.memory
 
-  // Reduces the model's sums over tokens over all ranks.
+  // When the forward passes of a step or evaluation are done: reduces the model's sums over tokens over all ranks, and
+  // lets the model exchange what it compares samples by (Model::complete).
   void complete_sums(const ProcessGroups& groups);
 
   const Arena& activations() const { return activations_; }

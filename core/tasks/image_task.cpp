@@ -130,6 +130,7 @@ class ImageTask : public LabelledTask {
     loader_.load(train_, visits, config_.data.augment, static_cast<uint64_t>(config_.data_seed()), batch);
   }
 
+  int32_t label(int64_t sample) const override { return train_.label(sample); }
   bool has_split(std::string_view split) const override { return corpus_.has_split(split); }
   uint64_t content_hash(const std::string& split) const override { return corpus_.split(split).content_hash(); }
 

@@ -1,6 +1,9 @@
 // Base of the tasks with labelled samples, images, sounds or texts: each sample is one prediction.
 #pragma once
 #include <array>
+#include <cstdint>
+#include <memory>
+#include <string>
 
 #include "core/tasks/task.h"
 
@@ -14,6 +17,9 @@ class LabelledTask : public Task {
   NamedFigures training_figures(double loss, const StepOutcome& last) const override;
   std::unique_ptr<EvaluationSet> evaluation_set(const std::string& split,
                                                 const EvaluationOptions& options) const override;
+
+  // The class of a training sample, an index of class_names().
+  virtual int32_t label(int64_t sample) const = 0;
 
  private:
   // Of the options, only `tokens` (the first samples) and what the samples allow matter. Throws UsageError for others.

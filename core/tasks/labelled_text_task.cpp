@@ -135,6 +135,7 @@ class LabelledTextTask : public LabelledTask {
     loader_.load(train_, visits, time, batch);
   }
 
+  int32_t label(int64_t sample) const override { return train_.label(sample); }
   bool has_split(std::string_view split) const override { return corpus_.has_split(split); }
   uint64_t content_hash(const std::string& split) const override { return corpus_.split(split).content_hash(); }
   bool predicts_alike(const Json& trained, const std::string& origin) const override {

@@ -136,6 +136,7 @@ class SoundTask : public LabelledTask {
     }
     return view;
   }
+  int32_t label(int64_t sample) const override { return train_.label(sample); }
   std::vector<std::string> class_names() const override { return corpus_.classes(); }
   std::optional<SampleGrid> grid() const override {
     const SoundGrid& grid = loader_.patches().grid();

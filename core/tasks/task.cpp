@@ -6,6 +6,7 @@
 #include "core/checkpoint/files.h"
 #include "core/tasks/classify_task.h"
 #include "core/tasks/labelled_task.h"
+#include "core/tasks/pair_task.h"
 #include "core/tasks/text_task.h"
 #include "data/tokenizers/trained.h"
 
@@ -29,7 +30,18 @@ const Table<TaskKind>& tasks() {
         .make = open_classify_task,
         .metrics = kLabelledMetrics,
         .starts_from = {"language_model"},
-        .tokenizer = [](const Json& description) { return description.find("tokenizer"); }}}};
+        .tokenizer = [](const Json& description) { return description.find("tokenizer"); }},
+       {.name = "pairs",
+        .file = "pairs.json",
+        .old_file = nullptr,
+        .shape = pair_shape,
+        .make = open_pair_task,
+        .metrics = kPairMetrics,
+        .starts_from = {},
+        .tokenizer = [](const Json& description) -> const Json* {
+          const Json* second = description.find("second");
+          return second ? second->find("tokenizer") : nullptr;
+        }}}};
   return table;
 }
 

@@ -76,6 +76,8 @@ class Task {
   virtual std::vector<std::string> class_names() const { return {}; }
   // Of samples that are cut into patches.
   virtual std::optional<SampleGrid> grid() const { return std::nullopt; }
+  // The names of the modalities of its batches (Batch::modalities); empty where there is one.
+  virtual std::vector<std::string> modalities() const { return {}; }
 
   // ---- training
   // Throws UsageError for keys that cannot be used with these samples.

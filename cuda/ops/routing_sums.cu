@@ -128,6 +128,20 @@ static __global__ void softmax_sum_backward_kernel(float* d_logits, const float*
   for (int i = lane_index(); i < n; i += kWarp) d_logits[t * n + i] += p[i] * static_cast<float>(gradient[i] - dot);
 }
 
+// One warp per token: out -= factor p (ln p + entropy)
+static __global__ void entropy_backward_kernel(float* d_logits, const float* probabilities, const int32_t* targets,
+                                               float factor, int64_t tokens, int n) {
+  const int64_t t = warp_in_grid();
+  if (t >= tokens || targets[t] == kIgnoreTarget) return;
+  const float* p = probabilities + t * n;
+  float entropy = 0;
+  for (int i = lane_index(); i < n; i += kWarp) entropy -= p[i] > 0 ? p[i] * logf(p[i]) : 0.0f;
+  entropy = warp_sum(entropy);
+  for (int i = lane_index(); i < n; i += kWarp) {
+    if (p[i] > 0) d_logits[t * n + i] -= factor * p[i] * (logf(p[i]) + entropy);
+  }
+}
+
 static __global__ void squared_logsumexp_backward_kernel(float* d_logits, const float* probabilities,
                                                          const float* logsumexp, const int32_t* targets, float factor,
                                                          int64_t size, int64_t n) {
@@ -233,6 +247,12 @@ void softmax_sum_backward(Context& ctx, Tensor d_logits, ConstTensor probabiliti
   const ConstTensor here = on_device(ctx, scratch, gradient);
   launch(ctx, softmax_sum_backward_kernel, blocks_for(tokens, kWarps), kThreads, 0, d_logits.as<float>(),
          probabilities.as<float>(), here.as<double>(), targets.as<int32_t>(), tokens, static_cast<int>(n));
+}
+
+void entropy_backward(Context& ctx, Tensor d_logits, ConstTensor probabilities, double factor, ConstTensor targets) {
+  const int64_t tokens = d_logits.dim(0), n = d_logits.dim(1);
+  launch(ctx, entropy_backward_kernel, blocks_for(tokens, kWarps), kThreads, 0, d_logits.as<float>(),
+         probabilities.as<float>(), targets.as<int32_t>(), static_cast<float>(factor), tokens, static_cast<int>(n));
 }
 
 void squared_logsumexp_backward(Context& ctx, Tensor d_logits, ConstTensor probabilities, ConstTensor logsumexp,

@@ -36,6 +36,8 @@ static TrainConfig build(const fs::path& path) {
   read_config(read_config_file(path.string()), config);
   SampleShape sample(256);
   sample.classes = 10;
+  sample.modalities = models().at(config.task).modalities;
+  if (sample.modalities > 1) sample.patches = 16, sample.features = 49;
   CHECK(summarise(config, sample).parameters > 0);
   return config;
 }

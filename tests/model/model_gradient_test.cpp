@@ -108,6 +108,18 @@ static const Case kCases[] = {
      "{model: {norm: layer, norm_place: post_twice, bias: true, activation: relu, dropout: 0.2}, train: "
      "{micro_batches: "
      "2}}"},
+    {"pairs, dropout, a loss per modality",
+     "{task: pairs, model: {dropout: 0.2, attention: {causal: false, position: learned}, contrast: {width: 5}}, moe: "
+     "{balance: [{kind: switch, coefficient: 0.3}, {kind: entropy_local, coefficient: 0.2, modality: second}, {kind: "
+     "entropy_global, coefficient: 3, modality: first}, {kind: switch, coefficient: 0.2, modality: second, scope: "
+     "sequence}]}, train: {batch: 5}}"},
+    {"pairs, micro-batches, modality bias, biases, tanh head, pooled by the last token",
+     "{task: pairs, model: {bias: true, head: tanh, pooling: last, contrast: {temperature: 0.5}}, moe: {modality_bias: "
+     "true, balance: [{kind: entropy_global, coefficient: 3, modality: second, scope: rank}]}, train: {batch: 7, "
+     "micro_batches: 3}}"},
+    {"pairs, a constant temperature, dense, post-norm",
+     "{task: pairs, model: {arrangement: dense, norm_place: post, attention: {causal: false}, contrast: "
+     "{learn_temperature: false, temperature: 0.3}}}"},
     {"classifier, post-norm, biases",
      "{task: classify, model: {norm_place: post, bias: true, attention: {causal: false}}}"},
 };
@@ -218,9 +230,10 @@ TEST_CASE("the gradient is right when some targets are ignored") {
 }
 
 TEST_CASE("the gradient of weighted samples is that of their weighted losses") {
-  for (const char* name : {"default", "dropout", "dropout inside experts, biases, micro-batches",
-                           "micro-batches, dropout, tied, shared experts", "classifier of patches",
-                           "causal classifier, micro-batches, dropout"}) {
+  for (const char* name :
+       {"default", "dropout", "dropout inside experts, biases, micro-batches",
+        "micro-batches, dropout, tied, shared experts", "classifier of patches",
+        "causal classifier, micro-batches, dropout", "pairs, a constant temperature, dense, post-norm"}) {
     check_gradients(case_of(name), false, true);
   }
 }

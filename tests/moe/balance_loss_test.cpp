@@ -96,11 +96,18 @@ TEST_CASE("every balance loss has its documented value at perfect balance and a 
   for (int64_t slot = 0; slot < 16; ++slot) routing.indices.as<int32_t>()[slot] = static_cast<int32_t>(slot % experts);
   const Tensor targets = ctx.constant({8}, 1, DType::i32);
   // A new loss needs its value here.
-  const std::map<std::string, double> known = {{"switch", 1},     {"sequence", 1},
-                                               {"gshard", 1},     {"importance", 0},
-                                               {"stable", 0},     {"load", 0},
-                                               {"kl", 0},         {"entropy", -std::log(4)},
-                                               {"similarity", 0}, {"z", std::pow(std::log(4), 2)}};
+  const std::map<std::string, double> known = {{"switch", 1},
+                                               {"sequence", 1},
+                                               {"gshard", 1},
+                                               {"importance", 0},
+                                               {"stable", 0},
+                                               {"load", 0},
+                                               {"kl", 0},
+                                               {"entropy", -std::log(4)},
+                                               {"entropy_global", 0},
+                                               {"entropy_local", std::log(4)},
+                                               {"similarity", 0},
+                                               {"z", std::pow(std::log(4), 2)}};
   for (const Member& member : family<BalanceLoss>()) {
     INFO(member.name);
     const Case c = make_case(ctx, member.name, routing, targets);
@@ -149,9 +156,10 @@ TEST_CASE("every balance loss stays finite at total collapse") {
       INFO(member.name << " at " << certainty);
       const Case c = make_case(ctx, member.name, routing, targets);
       CHECK(std::isfinite(c.loss->value(c.sums)));
-      const std::map<std::string, double> known = {{"switch", 4},     {"sequence", 4},   {"gshard", 4},
-                                                   {"importance", 3}, {"load", 3},       {"kl", std::log(4)},
-                                                   {"entropy", 0},    {"similarity", 0}, {"stable", 3}};
+      const std::map<std::string, double> known = {
+          {"switch", 4},       {"sequence", 4}, {"gshard", 4},     {"importance", 3}, {"load", 3},
+          {"kl", std::log(4)}, {"entropy", 0},  {"similarity", 0}, {"stable", 3},     {"entropy_global", std::log(4)},
+          {"entropy_local", 0}};
       if (member.name != "z" && certainty > 20)
         CHECK(c.loss->value(c.sums) == Approx(known.at(member.name)).margin(1e-6));
       const LossGradients d = gradients_of(ctx, *c.loss, routing, targets, c.sums, 1);

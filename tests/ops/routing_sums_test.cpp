@@ -107,6 +107,32 @@ TEST_CASE("pairs of experts that a token chose are counted, without padding and 
   }
 }
 
+TEST_CASE("the gradient of the rows' entropies is added, without padding and where a probability is 0") {
+  TestContext ctx;
+  const int64_t tokens = 5, experts = 33;
+  std::vector<double> p, expected;
+  const std::vector<int32_t> targets{1, kIgnoreTarget, 0, 2, 1};
+  for (int64_t t = 0; t < tokens; ++t) {
+    double sum = 0, entropy = 0;
+    const auto weight = [&](int64_t i) {
+      return t == 2 && i > 3 ? 0.0 : 1.0 + static_cast<double>((t * 7 + i * i) % 11);
+    };
+    for (int64_t i = 0; i < experts; ++i) sum += weight(i);
+    for (int64_t i = 0; i < experts; ++i) {
+      p.push_back(weight(i) / sum);
+      if (p.back() > 0) entropy -= p.back() * std::log(p.back());
+    }
+    for (int64_t i = 0; i < experts; ++i) {
+      const double q = p[as_index(t * experts + i)];
+      const bool counts = targets[as_index(t)] != kIgnoreTarget && q > 0;
+      expected.push_back(7 - (counts ? 0.5 * q * (std::log(q) + entropy) : 0));
+    }
+  }
+  const Tensor d_logits = ctx.constant({tokens, experts}, 7);
+  entropy_backward(ctx, d_logits, ctx.of({tokens, experts}, p), 0.5, ctx.of_i32({tokens}, targets));
+  check_close("d_logits", d_logits, expected);
+}
+
 TEST_CASE("sums with a device copy are complete when they are collected") {
   TestContext ctx;
   const Tensor targets = ctx.of_i32({3}, {5, kIgnoreTarget, 0}), x = ctx.of({3, 2}, {1, 2, 100, 100, 3, 4});

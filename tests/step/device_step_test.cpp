@@ -85,6 +85,20 @@ model: {layers: 1, d_model: 24, pooling: class_token, head: tanh, init_std: 0.05
 moe: {experts: 4, d_ff: 24}
 data: {sequence: 16, labelled: {format: tsv}}
 train: {batch: 3}
+)",
+    R"(
+task: pairs
+model: {layers: 2, d_model: 32, dropout: 0.1, init_std: 0.05, attention: {heads: 4, causal: false, position: learned}, contrast: {width: 24}}
+moe: {experts: 4, d_ff: 24, modality_bias: true, balance: [{kind: entropy_local, modality: second}, {kind: entropy_global, modality: first}, {kind: switch, scope: sequence, modality: second}]}
+data: {sequence: 12}
+train: {batch: 5, micro_batches: 2}
+)",
+    R"(
+task: pairs
+model: {layers: 1, d_model: 24, pooling: last, bias: true, init_std: 0.05, attention: {heads: 3}, contrast: {learn_temperature: false}}
+moe: {experts: 5, d_ff: 33}
+data: {sequence: 19}
+train: {batch: 6}
 )"};
 
 TEST_CASE("the compared models are of every task and kind of samples") {

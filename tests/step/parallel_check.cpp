@@ -156,6 +156,18 @@ static const Case kCases[] = {
      false, true},
     {"classifier with a capacity",
      "{task: classify, model: {attention: {causal: false}}, moe: {capacity: {kind: fixed, factor: 0.7}}}"},
+    {"pairs, a loss per modality, batch of 7, 3 micro-batches, dropout",
+     "{task: pairs, model: {dropout: 0.2, contrast: {width: 6}}, moe: {modality_bias: true, balance: [{kind: "
+     "entropy_local, coefficient: 0.1, modality: second}, {kind: entropy_global, coefficient: 1, modality: first}, "
+     "{kind: "
+     "switch, coefficient: 0.1, modality: second, scope: sequence}]}, train: {batch: 7, micro_batches: 3}}",
+     false, true},
+    {"pairs, non-causal, a capacity, batch of 3: a rank without pairs",
+     "{task: pairs, model: {attention: {causal: false, position: learned}}, moe: {capacity: {kind: fixed, factor: "
+     "0.7}}, "
+     "train: {batch: 3}}",
+     false, true},
+    {"pairs, a noisy copy", "{task: pairs, moe: {strategy: stochastic}, train: {batch: 7}}", false, true},
     {"classifier, batch of 3, expert choice",
      "{task: classify, model: {attention: {causal: false}}, moe: {router: {kind: expert_choice, group: sequence}}, "
      "train: {batch: 3}}"},

@@ -216,6 +216,8 @@ static const char* kModels[] = {
     "model: {arrangement: dense}",
     "{data: {documents: separate}, model: {attention: {position: learned, dropout: 0.2}}}",
     "data: {documents: fit}",
+    "{task: pairs, model: {attention: {causal: false}}, moe: {modality_bias: true, balance: [{kind: entropy_local, "
+    "modality: second}], router: {kind: topk, input_dropout: 0.2}}}",
 };
 
 TEST_CASE("recomputation changes no bit of a step of any model") {

@@ -28,6 +28,11 @@ static std::string sample_kind(const TrainConfig& config) {
 SampleShape tiny_shape(const TrainConfig& config, int64_t vocab) {
   SampleShape shape(config.task == "classify" && sample_kind(config) != "texts" ? 0 : vocab);
   shape.time = config.data.sequence;
+  if (config.task == "pairs") {  // an image has one patch less than the longest text has tokens
+    shape.classes = vocab, shape.modalities = 2;
+    shape.patches = config.data.sequence - 1, shape.features = 6;
+    shape.time = 2 * config.data.sequence;
+  }
   if (config.task != "classify") return shape;
   shape.classes = vocab;
   if (shape.vocab > 0) return shape;
@@ -57,6 +62,10 @@ RandomBatch::RandomBatch(const TrainConfig& config, int64_t vocab, uint64_t seed
   const auto draw = [&](int64_t i) {
     return static_cast<int32_t>(key.bits(static_cast<uint64_t>(i)) % static_cast<uint64_t>(vocab));
   };
+  if (shape.modalities > 1) {
+    draw_pairs(shape, key, {seed, RandomPurpose::test, 1, step});
+    return;
+  }
   if (shape.vocab > 0 && shape.classes > 0) {  // one text with the full length, others shorter
     const RandomKey ends{seed, RandomPurpose::test, 2, step};
     for (int64_t i = 0; i < sequences; ++i) {
@@ -80,6 +89,29 @@ RandomBatch::RandomBatch(const TrainConfig& config, int64_t vocab, uint64_t seed
   targets.assign(static_cast<size_t>(sequences * time), 0);
   for (int64_t i = 0; i < sequences; ++i) labels.push_back(draw(i));
   const RandomKey pixels{seed, RandomPurpose::test, 1, step};
+  for (int64_t i = 0; i < sequences * shape.patches * shape.features; ++i) {
+    features.push_back(pixels.normal(static_cast<uint64_t>(i)));
+  }
+}
+
+// Pairs of images and texts in three classes.
+void RandomBatch::draw_pairs(const SampleShape& shape, const RandomKey& key, const RandomKey& pixels) {
+  modalities = 2;
+  const int64_t half = time / 2;
+  for (int64_t i = 0; i < sequences; ++i) {
+    const auto drawn = [&](int64_t t, int64_t bound) {
+      return static_cast<int32_t>(key.bits(static_cast<uint64_t>(i * (time + 2) + t)) % static_cast<uint64_t>(bound));
+    };
+    labels.push_back(drawn(time, 3));
+    lengths.push_back(static_cast<int32_t>(shape.patches));
+    lengths.push_back(i == 0 ? static_cast<int32_t>(half) : 1 + drawn(time + 1, half));
+    for (int64_t t = 0; t < time; ++t) {
+      const bool counts = t % half < lengths[lengths.size() - (t < half ? 2 : 1)];
+      const bool has_id = counts && t >= half;
+      inputs.push_back(has_id ? drawn(t, shape.vocab) : kPaddingToken);
+      targets.push_back(counts ? 0 : kIgnoreTarget);
+    }
+  }
   for (int64_t i = 0; i < sequences * shape.patches * shape.features; ++i) {
     features.push_back(pixels.normal(static_cast<uint64_t>(i)));
   }
@@ -123,6 +155,7 @@ LocalBatch RandomBatch::share(const Communicator& world) const {
   }
   local.features = part(features);
   local.patch_features = patch_features;
+  local.modalities = modalities;
   return local;
 }
 

@@ -15,7 +15,8 @@ TrainConfig config_from(const std::string& yaml);
 
 // The shape of the tests' samples: texts with `vocab` kinds of tokens; with `task: classify` images or, with their
 // format, sounds of data.sequence patches in `vocab` classes or, with a text format, labelled texts of up to
-// data.sequence tokens with `vocab` kinds of tokens and `vocab` classes.
+// data.sequence tokens with `vocab` kinds of tokens and `vocab` classes; with `task: pairs` images of data.sequence - 1
+// patches and texts of up to data.sequence tokens.
 SampleShape tiny_shape(const TrainConfig& config, int64_t vocab);
 
 // The tasks, and of labelled samples the kinds, that none of these configurations has. Tests of whole steps require
@@ -29,13 +30,14 @@ struct RandomBatch {
   // The same labelled texts with `more` additional padding tokens.
   RandomBatch padded(int64_t more) const;
 
-  int64_t sequences, time, patch_features;
+  int64_t sequences, time, patch_features, modalities = 1;
   std::vector<int32_t> inputs, targets, domains, labels, lengths, document_begins, document_ends;
   std::vector<float> features;
   std::vector<double> weights;  // (sequences), or empty
 
  private:
   void divide(bool fit, const RandomKey& key);
+  void draw_pairs(const SampleShape& shape, const RandomKey& key, const RandomKey& pixels);
 };
 
 struct TinyRun {

@@ -18,8 +18,8 @@ using namespace moe;
 // The names of the tensors of a batch. A new member of TokenBatch does not compile until it is considered here.
 static std::set<std::string> tensors_of(const TokenBatch& batch) {
   const auto& [sequences, time, ids, targets, global_tokens, global_sequences, domains, weights, labels, lengths,
-               document_begins, document_ends, host_lengths, unscored, features, memory, first_row, cache, cache_rows,
-               starts] = batch;  // the last three are of text that is written, which no plan has
+               document_begins, document_ends, host_lengths, unscored, features, modalities, memory, first_row, cache,
+               cache_rows, starts] = batch;  // the last three are of text that is written, which no plan has
   const std::map<std::string, ConstTensor> all{{"ids", ids},
                                                {"targets", targets},
                                                {"domains", domains},
@@ -38,8 +38,8 @@ static std::set<std::string> tensors_of(const TokenBatch& batch) {
 
 // The same for what a task loads.
 static std::set<std::string> arrays_of(const Batch& batch) {
-  const auto& [sequences, length, inputs, targets, sample_ids, starts, domains, labels, lengths, document_begins,
-               document_ends, features,
+  const auto& [sequences, length, modalities, inputs, targets, sample_ids, starts, domains, labels, lengths,
+               document_begins, document_ends, features,
                patch_features] = batch;  // starts, like sample_ids, become no tensor
   std::set<std::string> names;
   if (!inputs.empty()) names.insert("ids");
@@ -62,6 +62,10 @@ static std::map<std::string, std::string> configurations(const TemporaryFolder& 
   test::write_sound_folders(sounds, 6);
   std::filesystem::create_directories(texts);
   test::write_bytes(texts + "/train.tsv", "a\tone\nb\ttwo words\na\tthree\nb\tand four\n");
+  const std::string names = folder / "names";
+  std::filesystem::create_directories(names);
+  for (const char* split : {"train", "validation"})
+    test::write_bytes(names + "/" + split + ".tsv", "0\ttop left\n1\ttop right\n2\tlow left\n3\tlow right\n");
   const std::string documents = folder / "documents";
   test::write_bytes(folder / "texts.jsonl",
                     "{\"text\": \"one of the documents\"}\n{\"text\": \"a\"}\n{\"text\": \"and another document\"}\n");
@@ -79,12 +83,17 @@ static std::map<std::string, std::string> configurations(const TemporaryFolder& 
       {"documents that fit", fmt::format(fmt::runtime(divided), documents, "fit")},
       {"images", fmt::format(fmt::runtime(labelled), images)},
       {"sounds", fmt::format("task: classify, data: {{path: {}, audio: {{seconds: 0.2}}}}", sounds)},
-      {"texts", fmt::format(fmt::runtime(labelled), texts)}};
+      {"texts", fmt::format(fmt::runtime(labelled), texts)},
+      {"pairs",
+       fmt::format("task: pairs, data: {{sequence: 12, path: {}, pairs: {{second: {}}}, labelled: {{validation: "
+                   "1}}}}",
+                   images, names)}};
 }
 
 // The configurations of a task: one for each kind of samples that it has.
 static std::vector<std::string> kinds_of(const TaskKind& task) {
   if (task.name == std::string("classify")) return sample_kinds().names();
+  if (task.name == std::string("pairs")) return {task.name};
   return {task.name, "separate documents", "documents that fit"};
 }
 

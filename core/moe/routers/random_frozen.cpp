@@ -19,6 +19,10 @@ class RandomFrozenRouter : public SoftmaxRouter {
   RandomFrozenRouter(const Options& options, const Setup& setup)
       : SoftmaxRouter(setup, options,
                       ScheduledK(options.share, setup.run, setup.experts, static_cast<double>(setup.experts)), true) {
+    if (setup.moe.modality_bias) {
+      raise<UsageError>("{}: random_frozen learns nothing, so it cannot learn a bias; use false, or another router",
+                        setup.moe.where("modality_bias"));
+    }
     add_weight(setup, ParameterGroup::untrained);
   }
 };

@@ -38,9 +38,12 @@ class HierarchicalStrategy : public Strategy {
       : experts_(setup.experts),
         group_router_(options.router.make(level_setup(setup, ".groups", 0, options.groups))),
         load_range_(setup.sums->reserve(LoadStats::num_sums(options.groups))),
-        group_balance_(
-            *setup.sums, options.balance,
-            {.experts = options.groups, .d_model = setup.d_model(), .router = options.router.kind(), .run = setup.run}),
+        group_balance_(*setup.sums, options.balance,
+                       {.experts = options.groups,
+                        .d_model = setup.d_model(),
+                        .router = options.router.kind(),
+                        .run = setup.run,
+                        .modalities = setup.modalities}),
         sums_(setup.sums),
         groups_(static_cast<size_t>(options.groups)) {
     if (options.groups > experts_) {
@@ -142,7 +145,7 @@ class HierarchicalStrategy : public Strategy {
     }
     compose(ctx, x);
     if (ctx.observe) {
-      group_load().observe(ctx, first_, batch.targets);
+      group_load().observe(ctx, first_, batch);
       group_balance_.observe(ctx, batch, first_);
     }
   }

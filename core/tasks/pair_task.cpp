@@ -1,0 +1,273 @@
+#include "core/tasks/pair_task.h"
+
+#include <algorithm>
+
+#include "core/base/integer.h"
+#include "core/base/json.h"
+#include "core/base/philox.h"
+#include "core/config/curriculum_config.h"
+#include "core/tasks/classify_task.h"
+#include "core/tasks/labelled_task.h"
+#include "data/content_hash.h"
+#include "data/curriculum/curriculum.h"
+
+namespace moe {
+namespace {
+
+constexpr uint32_t kPairStream = 5;  // the other streams are in data
+
+// The two parts' configurations: each is a task of labelled samples.
+TrainConfig first_config(TrainConfig config) {
+  config.task = "classify";
+  return config;
+}
+TrainConfig second_config(TrainConfig config) {
+  config.task = "classify";
+  config.data.use(config.data.pairs.second);
+  config.data.labelled.format = "auto";
+  config.data.augment = {};
+  return config;
+}
+
+const Json& part_of(const Json& pairs, const char* part, const std::string& origin) {
+  const Json* found = pairs.find(part);
+  if (!found) raise<CheckpointError>("{} is damaged: it does not describe the {} parts of pairs", origin, part);
+  return *found;
+}
+
+SampleShape shape_of(const SampleShape& first, const SampleShape& second) {
+  if (first.features == 0 || second.vocab == 0 || second.features > 0) {
+    throw UsageError("task: pairs needs images in data.path and texts in data.pairs.second");
+  }
+  SampleShape shape = first;
+  shape.vocab = second.vocab;
+  shape.modalities = 2;
+  shape.time = 2 * std::max(first.time, second.time);
+  return shape;
+}
+
+// The samples of each class.
+using ClassMembers = std::vector<std::vector<int64_t>>;
+
+// A second part of the class, as a function of its arguments.
+int64_t drawn_member(const ClassMembers& members, int32_t label, uint64_t seed, const SampleVisit& visit) {
+  const std::vector<int64_t>& of_class = members[as_index(label)];
+  const RandomKey key{seed, RandomPurpose::sampling, kPairStream, static_cast<uint64_t>(visit.epoch)};
+  return of_class[key.bits(static_cast<uint64_t>(visit.sample)) % of_class.size()];
+}
+
+// Makes rows of pairs from rows of both parts: each row is the first part's sequence followed by the second part's,
+// both padded to half of `time`.
+void join(const Batch& first, const Batch& second, int64_t time, Batch& pairs) {
+  const int64_t n = first.sequences, half = time / 2;
+  MOE_CHECK(second.sequences == n && first.length <= half && second.length <= half,
+            "{} pairs of {} and {} tokens do not fit into {}", n, first.length, second.length, time);
+  pairs.resize(n, time);
+  pairs.modalities = 2;
+  pairs.domains.clear();
+  pairs.starts.clear();
+  pairs.document_begins.clear();
+  pairs.document_ends.clear();
+  pairs.labels = first.labels;
+  pairs.sample_ids = first.sample_ids;
+  pairs.features = first.features;
+  pairs.patch_features = first.patch_features;
+  pairs.lengths.resize(as_index(2 * n));
+  std::fill(pairs.inputs.begin(), pairs.inputs.end(), kPaddingToken);
+  std::fill(pairs.targets.begin(), pairs.targets.end(), kIgnoreTarget);
+  for (int64_t i = 0; i < n; ++i) {
+    const bool exists = first.labels[as_index(i)] != kIgnoreTarget;
+    for (const Batch* part : {&first, &second}) {
+      const bool is_second = part == &second;
+      const int64_t place = i * time + (is_second ? half : 0);
+      const int64_t tokens = !exists ? 0 : part->lengths.empty() ? part->length : part->lengths[as_index(i)];
+      pairs.lengths[as_index(2 * i + is_second)] = static_cast<int32_t>(tokens);
+      std::fill_n(pairs.targets.begin() + place, tokens, 0);
+      if (!part->inputs.empty())
+        std::copy_n(part->inputs.begin() + i * part->length, tokens, pairs.inputs.begin() + place);
+    }
+  }
+}
+
+class PairEvaluation : public EvaluationSet {
+ public:
+  // `second_classes`: the first parts' class of each class of second parts.
+  PairEvaluation(std::unique_ptr<EvaluationSet> first, const EvaluationSet& second,
+                 const std::vector<int32_t>& second_classes, uint64_t seed)
+      : first_(std::move(first)) {
+    second.load(0, second.num_sequences(), second_);
+    ClassMembers members(second_classes.size());
+    for (int64_t i = 0; i < second.num_sequences(); ++i)
+      members[as_index(second_classes[as_index(second_.labels[as_index(i)])])].push_back(i);
+    Batch images;
+    first_->load(0, num_sequences(), images);
+    tokens_ = num_sequences() * images.length;
+    for (int64_t i = 0; i < num_sequences(); ++i) {
+      const int32_t label = images.labels[as_index(i)];
+      if (as_index(label) >= members.size() || members[as_index(label)].empty())
+        raise<DataError>("data.pairs.second: there is no text of class {} in this split", label);
+      chosen_.push_back(drawn_member(members, label, seed, {i, 0}));
+      tokens_ += second_.lengths[as_index(chosen_.back())];
+    }
+    time_ = 2 * std::max(images.length, second_.length);
+  }
+  int64_t num_sequences() const override { return first_->num_sequences(); }
+  int64_t num_tokens() const override { return tokens_; }
+  void load(int64_t first, int64_t count, Batch& batch) const override {
+    Batch images, texts;
+    first_->load(first, count, images);
+    texts.resize_texts(count, second_.length);
+    for (int64_t i = 0; i < count; ++i) {
+      const int64_t row = first + i < num_sequences() ? chosen_[as_index(first + i)] : 0;
+      std::copy_n(second_.inputs.begin() + row * second_.length, second_.length,
+                  texts.inputs.begin() + i * second_.length);
+      texts.lengths[as_index(i)] = second_.lengths[as_index(row)];
+    }
+    join(images, texts, time_, batch);
+  }
+
+ private:
+  std::unique_ptr<EvaluationSet> first_;
+  Batch second_;                 // all second parts of the split
+  std::vector<int64_t> chosen_;  // the second part of each first one
+  int64_t tokens_ = 0, time_ = 0;
+};
+
+class PairTask : public Task {
+ public:
+  PairTask(const TrainConfig& config, std::unique_ptr<Task> first, std::unique_ptr<Task> second)
+      : config_(config),
+        first_task_(std::move(first)),
+        second_task_(std::move(second)),
+        first_(dynamic_cast<const LabelledTask&>(*first_task_)),
+        second_(dynamic_cast<const LabelledTask&>(*second_task_)),
+        shape_(shape_of(first_.shape(), second_.shape())),
+        members_(as_index(shape_.classes)) {
+    const std::vector<std::string> names = first_.class_names();
+    for (const std::string& name : second_.class_names()) {
+      const auto found = std::find(names.begin(), names.end(), name);
+      if (found == names.end())
+        raise<DataError>("data.pairs.second: {} has texts of the class '{}', but the classes of {} are {}",
+                         second_.data_name(), name, first_.data_name(), join_names(names));
+      second_classes_.push_back(static_cast<int32_t>(found - names.begin()));
+    }
+    for (int64_t i = 0; i < second_.num_samples(); ++i)
+      members_[as_index(second_classes_[as_index(second_.label(i))])].push_back(i);
+    for (size_t c = 0; c < members_.size(); ++c) {
+      if (members_[c].empty())
+        raise<DataError>("data.pairs.second: {} has no training text of the class {}", second_.data_name(), names[c]);
+    }
+  }
+
+  void check(const TrainConfig& config) const override {
+    first_.check(config);
+    if (config.train.label_smoothing.make({}).largest() > 0) {
+      raise<UsageError>("{}: only for classifiers and language models; the loss of pairs has no single target",
+                        config.train.where("label_smoothing"));
+    }
+    const SampleSignalSet signals = measured_signals(config);
+    for (const SampleSignal signal : {SampleSignal::entropy, SampleSignal::gradient}) {
+      if (!signals[index_of(signal)]) continue;
+      raise<UsageError>("{}: not measured of pairs, whose predictions depend on the batch; use loss",
+                        config.curriculum.signals.where(kSampleSignals[index_of(signal)].name));
+    }
+  }
+
+  std::string data_name() const override { return first_.data_name() + " with " + second_.data_name(); }
+  SampleShape shape() const override { return shape_; }
+  int64_t num_samples() const override { return first_.num_samples(); }
+  Json identity() const override { return {{"first", first_.identity()}, {"second", second_.identity()}}; }
+  Json samples() const override { return {{"first", first_.samples()}, {"second", second_.samples()}}; }
+  Json description() const override {
+    return {{"kind", "pairs"}, {"first", first_.description()}, {"second", second_.description()}};
+  }
+  std::string summary() const override { return first_.summary() + " | pairs with " + second_.summary(); }
+  std::vector<std::string> doubts() const override {
+    std::vector<std::string> all = first_.doubts();
+    for (std::string& doubt : second_.doubts()) all.push_back(std::move(doubt));
+    return all;
+  }
+  int64_t memory_bytes() const override { return first_.memory_bytes() + second_.memory_bytes(); }
+  SampleView view(int64_t sample) const override {
+    SampleView view = first_.view(sample);
+    view.text += " | " + second_.view(second_of({sample, 0})).text;
+    return view;
+  }
+  std::vector<std::string> modalities() const override { return {"image", "text"}; }
+
+  SampleExtent extent(std::span<const SampleVisit> visits) const override {
+    const SampleExtent first = first_.extent(visits), second = second_.extent(second_of(visits));
+    return {2 * std::max(first.time, second.time), first.tokens + second.tokens};
+  }
+  double tokens_per_sample() const override { return first_.tokens_per_sample() + second_.tokens_per_sample(); }
+  void load(std::span<const SampleVisit> visits, int64_t time, Batch& batch) const override {
+    first_.load(visits, time / 2, first_batch_);
+    second_.load(second_of(visits), time / 2, second_batch_);
+    join(first_batch_, second_batch_, time, batch);
+  }
+  NamedFigures training_figures(double, const StepOutcome& last) const override {
+    return {{kPairMetrics[0], last.accuracy}};
+  }
+
+  bool has_split(std::string_view split) const override { return first_.has_split(split) && second_.has_split(split); }
+  std::unique_ptr<EvaluationSet> evaluation_set(const std::string& split,
+                                                const EvaluationOptions& options) const override {
+    EvaluationOptions all = options;
+    all.tokens = 0;
+    return std::make_unique<PairEvaluation>(first_.evaluation_set(split, options), *second_.evaluation_set(split, all),
+                                            second_classes_, static_cast<uint64_t>(config_.data.labelled.split_seed));
+  }
+  uint64_t content_hash(const std::string& split) const override {
+    ContentHash hash;
+    for (const LabelledTask* part : {&first_, &second_}) {
+      const uint64_t own = part->content_hash(split);
+      hash.update(&own, sizeof own);
+    }
+    return hash.value();
+  }
+
+ private:
+  static std::string join_names(const std::vector<std::string>& names) { return moe::join(names, ", ").substr(0, 200); }
+  // The second parts that belong to visits of first parts.
+  int64_t second_of(const SampleVisit& visit) const {
+    return drawn_member(members_, first_.label(visit.sample), static_cast<uint64_t>(config_.data_seed()), visit);
+  }
+  std::span<const SampleVisit> second_of(std::span<const SampleVisit> visits) const {
+    second_visits_.clear();
+    for (const SampleVisit& visit : visits) second_visits_.push_back({second_of(visit), visit.epoch});
+    return second_visits_;
+  }
+
+  TrainConfig config_;
+  std::unique_ptr<Task> first_task_, second_task_;
+  const LabelledTask &first_, &second_;
+  SampleShape shape_;
+  std::vector<int32_t> second_classes_;       // the first parts' class of each class of second parts
+  ClassMembers members_;                      // training samples of second parts by class of first parts
+  mutable Batch first_batch_, second_batch_;  // reused, like second_visits_
+  mutable std::vector<SampleVisit> second_visits_;
+};
+
+// A missing description: the part's own checkpoint is not read.
+std::unique_ptr<Task> open_part(const TrainConfig& config, const Json* pairs, const char* part,
+                                const std::string& origin) {
+  return open_classify_task(config, pairs ? &part_of(*pairs, part, origin) : nullptr, origin);
+}
+
+}  // namespace
+
+SampleShape pair_shape(const TrainConfig& config, const Json& pairs, const std::string& origin) {
+  return shape_of(classify_shape(first_config(config), part_of(pairs, "first", origin), origin),
+                  classify_shape(second_config(config), part_of(pairs, "second", origin), origin));
+}
+
+std::unique_ptr<Task> open_pair_task(const TrainConfig& config, const Json* pairs, const std::string& origin) {
+  if (config.data.pairs.second.empty()) {
+    raise<UsageError>("{}: task: pairs needs the folder of the texts; set it to one with train.tsv and validation.tsv",
+                      config.data.pairs.where("second"));
+  }
+  return std::make_unique<PairTask>(config, open_part(first_config(config), pairs, "first", origin),
+                                    open_part(second_config(config), pairs, "second", origin));
+}
+
+}  // namespace moe
