@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <fstream>
 #include <memory>
+#include <string_view>
 #include <system_error>
 
 #include "core/base/check.h"
@@ -24,19 +25,23 @@ struct CloseFile {
   void operator()(SNDFILE* file) const { sf_close(file); }
 };
 
-// libsndfile reads a WAV file that was cut off as one that is shorter. Its header says how long it was. Programs that
-// write into a pipe leave 0 or a number near the greatest there.
-void refuse_truncated_wav(const std::string& path, uint64_t bytes) {
+// Refuses what is neither WAV nor FLAC before libsndfile looks for other formats in it, which it does in MP3's decoder
+// too. libsndfile reads a WAV file that was cut off as one that is shorter, but its header says how long it was.
+// Programs that write into a pipe leave 0 or a number near the greatest there, and some count the 8 bytes before it
+// too.
+void check_head(const std::string& path, uint64_t bytes) {
   constexpr uint64_t kUnknown = 0x7FFFF000;
-  std::array<unsigned char, 8> head{};
+  std::array<char, 12> head{};
   std::ifstream file(path, std::ios::binary);
-  if (!file.read(reinterpret_cast<char*>(head.data()), head.size())) return;
-  if (!std::equal(head.begin(), head.begin() + 4, "RIFF")) return;
+  file.read(head.data(), head.size());
+  const std::string_view start(head.data(), head.size());
+  if (start.starts_with("fLaC")) return;
+  if (!start.starts_with("RIFF") || start.substr(8) != "WAVE")
+    raise<DataError>("{} is no WAV or FLAC file: it begins with neither RIFF and WAVE nor fLaC", path);
   uint64_t length = 0;
-  for (size_t i = 4; i-- > 0;) length = length << 8 | head[4 + i];
-  if (length > 0 && length < kUnknown && length + head.size() > bytes) {
-    raise<DataError>("{} is truncated: {} bytes; expected {} by its header", path, bytes, length + head.size());
-  }
+  for (size_t i = 4; i-- > 0;) length = length << 8 | static_cast<unsigned char>(head[4 + i]);
+  if (length > 0 && length < kUnknown && length > bytes)
+    raise<DataError>("{} is truncated: {} bytes; expected {} by its header", path, bytes, length + 8);
 }
 
 }  // namespace
@@ -46,6 +51,7 @@ Sound read_sound(const std::string& path, double seconds) {
   const uint64_t bytes = std::filesystem::file_size(path, error);
   if (error) raise<DataError>("{}: {}", path, error.message());
   if (bytes == 0) raise<DataError>("{} is empty; expected a WAV or FLAC file", path);
+  check_head(path, bytes);
   SF_INFO info{};
   const std::unique_ptr<SNDFILE, CloseFile> file(sf_open(path.c_str(), SFM_READ, &info));
   const int type = info.format & SF_FORMAT_TYPEMASK;
@@ -57,7 +63,6 @@ Sound read_sound(const std::string& path, double seconds) {
     raise<DataError>("{}: {} channels of {} Hz; expected 1 to {} channels", path, info.channels, info.samplerate,
                      kMostChannels);
   }
-  refuse_truncated_wav(path, bytes);
   const auto wanted = static_cast<int64_t>(
       std::min(std::ceil(seconds * info.samplerate), static_cast<double>(std::max<sf_count_t>(info.frames, 0))));
   Sound sound{info.samplerate, {}};

@@ -169,6 +169,9 @@ TEST_CASE("settings and sounds that a run cannot use are refused with the right 
   }
   REQUIRE(run_child(sounds.train({"train.steps=2"})).code == 0);
   const std::string run = sounds.folder / "run";
+  // A text has no classes.
+  REQUIRE(run_child(tiny_train(sounds.folder / "text", {"train.steps=2"})).code == 0);
+  CHECK(run_child(program("moe-eval") + Arguments{sounds.folder / "text/run", "--by-class"}).code == 2);
   // Other classes, and a broken file.
   write_sound_folders(sounds.folder / "other", 6);
   fs::rename(sounds.folder / "other/low", sounds.folder / "other/lower");

@@ -47,9 +47,9 @@ TEST_CASE("a file that is no sound, damaged, cut off or empty is refused with it
   };
   CHECK(refused("good.wav", whole) == "accepted");
   CHECK_THAT(refused("empty.wav", ""), Catch::Contains("empty.wav is empty"));
-  CHECK_THAT(refused("text.wav", "not a sound at all, but some text"), Catch::Contains("text.wav is damaged or not"));
+  CHECK_THAT(refused("text.wav", "not a sound at all, but some text"), Catch::Contains("text.wav is no WAV or FLAC file"));
   CHECK_THAT(refused("cut.wav", whole.substr(0, whole.size() / 2)), Catch::Contains("cut.wav is truncated"));
-  CHECK_THAT(refused("head.wav", whole.substr(0, 20)), Catch::Contains("head.wav is damaged or not"));
+  CHECK_THAT(refused("head.wav", whole.substr(0, 20)), Catch::Contains("head.wav is truncated"));
   CHECK_THAT(refused("none.wav", wav_bytes({}, 16000)), Catch::Contains("none.wav holds no sound"));
   // A program that writes into a pipe cannot know the length.
   std::string streamed = whole;

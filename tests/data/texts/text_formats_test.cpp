@@ -1,4 +1,5 @@
 // The published formats of labelled texts, valid and damaged.
+#include <filesystem>
 #include <functional>
 #include <map>
 #include <set>
@@ -187,6 +188,7 @@ static const std::map<std::string, std::map<std::string, std::string>>& format_f
   static const std::map<std::string, std::map<std::string, std::string>> files = {
       {"idx", {{"train-images-idx3-ubyte", ""}}},
       {"cifar10", {{"data_batch_1.bin", ""}}},
+      {"sound_folders", {{"yes/1.wav", ""}, {"no/2.FLAC", ""}, {"testing_list.txt", "yes/1.wav\n"}}},
       {"sst2", {{"sst2_train.tsv", "a\t1\n"}, {"sst2_dev.tsv", "a\t1\n"}, {"sst2_test.tsv", "a\t1\n"}}},
       {"sst5", {{"trees_train.txt", "(2 a)\n"}, {"trees_dev.txt", "(2 a)\n"}, {"trees_test.txt", "(2 a)\n"}}},
       {"imdb", {{"train.tsv", "0\t17\t3\tBad.\n"}, {"test.tsv", "0\t17\t3\tBad.\n"}}},
@@ -202,7 +204,10 @@ TEST_CASE("every format is recognised in its own folders alone") {
     INFO("a folder of " << written.name);
     REQUIRE(format_files().contains(written.name));
     TemporaryFolder folder;
-    for (const auto& [name, content] : format_files().at(written.name)) write_bytes(folder / name, content);
+    for (const auto& [name, content] : format_files().at(written.name)) {
+      std::filesystem::create_directories(std::filesystem::path(folder / name).parent_path());
+      write_bytes(folder / name, content);
+    }
     for (const LabelledFormat& asked : labelled_formats()) {
       INFO(asked.name);
       CHECK(asked.is_in(folder.path()) == (asked.name == std::string(written.name)));
