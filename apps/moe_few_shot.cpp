@@ -41,7 +41,7 @@ struct Options {
     app.add_option(
            "--ridge", few.ridges,
            "penalties to choose from on the validation split, relative to the features' mean squared norm: a list; "
-           "default: 0.00001,0.0001,0.001,0.01,0.1,1")
+           "default: 0.0001,0.001,0.01,0.1,1,10")
         .delimiter(',');
     app.add_option("--samples", tokens, "leading samples of each split; default: all").not_negative();
     app.add_option("--batch", frozen.sequences, "samples per forward pass; affects only the speed")

@@ -15,7 +15,7 @@ struct FewShotOptions {
   int64_t draws = 20;                     // of the labelled samples
   uint64_t seed = 1;                      // of the draws
   // Candidates for the penalty, relative to the mean squared norm of the centred features.
-  std::vector<double> ridges{1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1};
+  std::vector<double> ridges{1e-4, 1e-3, 1e-2, 1e-1, 1, 10};
 };
 
 // The result for a number of labels.
