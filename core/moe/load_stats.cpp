@@ -31,7 +31,7 @@ void LoadStats::observe(Context& ctx, const Routing& routing, const TokenBatch& 
   for (int64_t m = 0; m < batch.modalities; ++m) {
     modality_targets(ctx, own, targets, {.modality = m, .modalities = batch.modalities, .time = batch.time});
     assignment_sums(ctx, as_tensor(by_modality.subspan(static_cast<size_t>(m) * counts.size(), counts.size())), {},
-                    routing.indices, {}, own);
+                    routing.indices, routing.weights, own);
   }
 }
 

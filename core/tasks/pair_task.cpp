@@ -248,7 +248,7 @@ class PairTask : public Task {
   mutable std::vector<SampleVisit> second_visits_;
 };
 
-// A missing description: the part's own checkpoint is not read.
+// Opens the task of one part; `pairs`: the description of the pairs that a model was trained on, or null.
 std::unique_ptr<Task> open_part(const TrainConfig& config, const Json* pairs, const char* part,
                                 const std::string& origin) {
   return open_classify_task(config, pairs ? &part_of(*pairs, part, origin) : nullptr, origin);

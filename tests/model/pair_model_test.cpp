@@ -126,6 +126,39 @@ TEST_CASE("pairs without a class are compared with none and have no loss") {
   CHECK_FALSE(run.state.model->compared(4, 1)[0].counts);
 }
 
+TEST_CASE("pairs: the padding of their sequences changes neither losses nor gradients") {
+  for (const char* yaml : {"{}", "model: {pooling: last, attention: {causal: true}}",
+                           "moe: {capacity: {kind: fixed, factor: 0.7}, balance: [{kind: switch, scope: sequence}]}"}) {
+    INFO(yaml);
+    TinyRun run(with(yaml), kVocab, ProcessGroups::single(), DType::f64);
+    RandomBatch padded(run.config, kVocab, 5);
+    // Sequences of at most 6 tokens in 7 places, and the same in 6.
+    RandomBatch tight = padded;
+    tight.time = 12;
+    for (std::vector<int32_t> RandomBatch::*array : {&RandomBatch::inputs, &RandomBatch::targets}) {
+      (tight.*array).clear();
+      for (size_t place = 0; place < (padded.*array).size(); ++place) {
+        if (place % 7 < 6) (tight.*array).push_back((padded.*array)[place]);
+        if (place % 7 == 6 && array == &RandomBatch::targets) padded.targets[place] = kIgnoreTarget;
+      }
+    }
+    for (RandomBatch* batch : {&padded, &tight}) {
+      for (int32_t& length : batch->lengths) length = std::min(length, 6);
+    }
+    const StepOutcome expected = run.accumulate(tight);
+    const auto gradients = named_gradients(run);
+    run.clear_gradients();
+    const StepOutcome outcome = run.accumulate(padded);
+    CHECK(outcome.loss == Approx(expected.loss).epsilon(1e-12));
+    CHECK(outcome.auxiliary == Approx(expected.auxiliary).epsilon(1e-12));
+    CHECK(outcome.tokens == Approx(expected.tokens));
+    for (const auto& [name, gradient] : named_gradients(run)) {
+      INFO(name);
+      CHECK(distance(gradient, gradients.at(name)) < 1e-10);
+    }
+  }
+}
+
 TEST_CASE("every router, strategy, capacity and balance loss takes pairs, or refuses token ids") {
   for (const std::string& yaml : test::padding_cases()) {
     INFO(yaml);
