@@ -213,6 +213,8 @@ static const char* kModels[] = {
     "stochastic}}",
     "{task: classify, model: {norm_place: post, attention: {causal: false}}, data: {labelled: {format: tsv}}, moe: "
     "{router: {kind: expert_choice, group: sequence}}}",
+    "{task: classify, model: {pooling: mean, attention: {causal: false, position: learned}}, data: {labelled: {format: "
+    "sound_folders}}}",
     "model: {arrangement: dense}",
     "{data: {documents: separate}, model: {attention: {position: learned, dropout: 0.2}}}",
     "data: {documents: fit}",
