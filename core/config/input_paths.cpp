@@ -73,8 +73,10 @@ void locate_inputs(TrainConfig& config) {
       std::string places = fmt::format("in {}", fs::current_path().string());
       if (folder) places = fmt::format("neither {} nor in {}, the folder of its file", places, full_path(*folder));
       if (!before.empty()) places += fmt::format("; the run of this configuration read {}", before);
-      raise<DataError>("{}: {} is not there, {}; moe-data prepare makes a corpus from text", data.where("path"),
-                       data.path, places);
+      raise<DataError>("{}: {} is not there, {}; {}", data.where("path"), data.path, places,
+                       config.task == "language_model"
+                           ? "moe-data prepare makes a corpus from text"
+                           : "it is a folder of labelled samples, in a format of data.labelled.format");
     }
   }
   data.tokenizer_absolute.clear();
