@@ -227,10 +227,10 @@ static Result evaluate_as_trained(const Options& options, const Subject& subject
     visit = [&](int64_t first, const Outcome& outcome) { sources->add(first, outcome.losses); };
   }
   if (options.by_class) {
-    confusion.emplace(state, subject.set, std::ssize(subject.task.class_names()));
+    confusion.emplace(state, std::ssize(subject.task.class_names()));
     visit = [&](int64_t first, const Outcome& outcome) {
       if (sources) sources->add(first, outcome.losses);
-      confusion->add(first, outcome.losses);
+      confusion->add(outcome);
     };
   }
   Result result{evaluate(state, subject.run.groups, subject.set, options.evaluation.sequences, visit),

@@ -1,8 +1,10 @@
 // moe-few-shot: how well linear classifiers do on the frozen features of trained models, from a few labelled samples.
+#include <algorithm>
 #include <iostream>
 
 #include "apps/command_line.h"
 #include "comm/peer_watch.h"
+#include "core/base/integer.h"
 #include "core/base/json_text.h"
 #include "core/base/log.h"
 #include "core/initialise/frozen_model.h"
@@ -67,6 +69,19 @@ struct Options {
 
 }  // namespace
 
+// The features of a training split, of which only those of the samples that are drawn are computed; the others are 0.
+static SampleFeatures drawn_features(const Options& options, const FrozenModel& model, const EvaluationSet& train) {
+  std::vector<int32_t> labels = sample_labels(train);
+  const std::vector<int64_t> drawn = all_drawn(labels, model.task->shape().classes, options.few);
+  const SampleFeatures some =
+      sample_features(*model.state, model.groups, SampleSubset(train, drawn), options.frozen.sequences);
+  SampleFeatures all{some.width, std::vector<float>(labels.size() * as_index(some.width)), std::move(labels)};
+  for (size_t i = 0; i < drawn.size(); ++i)
+    std::copy_n(some.rows.begin() + static_cast<int64_t>(i) * some.width, some.width,
+                all.rows.begin() + drawn[i] * some.width);
+  return all;
+}
+
 static FewShotRun evaluate_one(const Options& options, const std::string& folder, MpiSession& session) {
   FrozenOptions frozen = options.frozen;
   frozen.run = folder;
@@ -74,9 +89,9 @@ static FewShotRun evaluate_one(const Options& options, const std::string& folder
       choose_device_for(folder, frozen.which, options.device, options.precision, session.local());
   const FrozenModel model = load_frozen(frozen, device, session.world());
   const Task& task = *model.task;
+  const auto set = [&](const std::string& split) { return task.evaluation_set(split, {.tokens = options.tokens}); };
   const auto features = [&](const std::string& split) {
-    return sample_features(*model.state, model.groups, *task.evaluation_set(split, {.tokens = options.tokens}),
-                           frozen.sequences);
+    return sample_features(*model.state, model.groups, *set(split), frozen.sequences);
   };
   if (session.world()->rank() == 0) log::info("{} (step {}) | {}", model.checkpoint, model.step, task.summary());
   if (!task.has_split("validation")) {
@@ -87,8 +102,8 @@ static FewShotRun evaluate_one(const Options& options, const std::string& folder
   }
   FewShotRun run = few_shot_run(folder);
   run.checkpoint = model.checkpoint;
-  run.results =
-      few_shot(features("train"), features("validation"), features("test"), task.shape().classes, options.few);
+  run.results = few_shot(drawn_features(options, model, *set("train")), features("validation"), features("test"),
+                         task.shape().classes, options.few);
   return run;
 }
 

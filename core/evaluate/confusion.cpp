@@ -3,24 +3,19 @@
 #include <algorithm>
 #include <numeric>
 
-#include "core/base/integer.h"
 #include "core/base/text.h"
 #include "core/base/token.h"
 #include "core/model/model.h"
+#include "core/tensor/copy.h"
 
 namespace moe {
 
-Confusion::Confusion(TrainingState& state, const EvaluationSet& set, int64_t classes)
-    : state_(state), set_(set), classes_(classes), counts_(as_index(classes * classes)) {}
-
-void Confusion::add(int64_t first, ConstTensor losses) {
-  const int64_t rows = losses.size();
-  if (rows == 0) return;
-  set_.load(first, rows, batch_);
-  logits_.clear();
-  state_.model->append_logits(state_.ctx, 0, rows, logits_);
-  for (int64_t row = 0; row < rows; ++row) {
-    const int32_t label = batch_.labels[as_index(row)];
+void Confusion::add(const Outcome& outcome) {
+  labels_.clear(), logits_.clear();
+  append_integers(state_.ctx, labels_, outcome.targets);
+  state_.model->append_logits(state_.ctx, 0, std::ssize(labels_), logits_);
+  for (int64_t row = 0; row < std::ssize(labels_); ++row) {
+    const int32_t label = labels_[as_index(row)];
     if (label == kIgnoreTarget) continue;
     const auto begin = logits_.begin() + row * classes_;
     const int64_t predicted = std::max_element(begin, begin + classes_) - begin;

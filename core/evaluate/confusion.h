@@ -5,9 +5,9 @@
 #include <vector>
 
 #include "comm/communicator.h"
+#include "core/base/integer.h"
 #include "core/base/json.h"
 #include "core/step/training_state.h"
-#include "data/evaluation_set.h"
 
 namespace moe {
 
@@ -16,20 +16,20 @@ using ConfusionCounts = std::vector<std::vector<int64_t>>;  // (classes, classes
 
 class Confusion {
  public:
-  // The arguments must outlive this object.
-  Confusion(TrainingState& state, const EvaluationSet& set, int64_t classes);
+  // `state` must outlive this object.
+  Confusion(TrainingState& state, int64_t classes)
+      : state_(state), classes_(classes), counts_(as_index(classes * classes)) {}
 
-  // The losses of a round, as evaluate() passes them to its visitor; its predictions are the model's last ones.
-  void add(int64_t first, ConstTensor losses);
+  // The outcome of a round, as evaluate() passes it to its visitor; its predictions are the model's last ones.
+  void add(const Outcome& outcome);
   // On all ranks. Collective.
   ConfusionCounts counts(Communicator& world) const;
 
  private:
   TrainingState& state_;
-  const EvaluationSet& set_;
   int64_t classes_;
   std::vector<double> counts_;  // (classes, classes)
-  Batch batch_;
+  std::vector<int32_t> labels_;
   std::vector<float> logits_;  // (samples, classes)
 };
 

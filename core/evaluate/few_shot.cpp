@@ -3,6 +3,7 @@
 #include <Eigen/Cholesky>
 #include <algorithm>
 #include <numeric>
+#include <set>
 #include <utility>
 
 #include "core/base/check.h"
@@ -35,6 +36,16 @@ std::vector<int64_t> draw_few(const std::vector<int32_t>& labels, int64_t classe
     for (int64_t i = 0; i < count; ++i) members.push_back(of_class[c][as_index(i)].second);
   }
   return members;
+}
+
+std::vector<int64_t> all_drawn(const std::vector<int32_t>& labels, int64_t classes, const FewShotOptions& options) {
+  const int64_t most = *std::max_element(options.labels.begin(), options.labels.end());
+  std::set<int64_t> all;
+  for (int64_t draw = 0; draw < options.draws; ++draw) {
+    const std::vector<int64_t> members = draw_few(labels, classes, most, options.seed, draw);
+    all.insert(members.begin(), members.end());
+  }
+  return {all.begin(), all.end()};
 }
 
 std::vector<double> fit_ridge(const SampleFeatures& features, const std::vector<int64_t>& members, int64_t classes,

@@ -33,6 +33,9 @@ struct FewShotAccuracy {
 std::vector<int64_t> draw_few(const std::vector<int32_t>& labels, int64_t classes, int64_t count, uint64_t seed,
                               int64_t draw);
 
+// All samples that few_shot() draws, in ascending order.
+std::vector<int64_t> all_drawn(const std::vector<int32_t>& labels, int64_t classes, const FewShotOptions& options);
+
 // Weights (width + 1, classes), row by row, of ridge regression from the features of `members` to indicators of their
 // classes; the last row is the constant. ridge > 0, relative as in FewShotOptions.
 std::vector<double> fit_ridge(const SampleFeatures& features, const std::vector<int64_t>& members, int64_t classes,
@@ -40,7 +43,7 @@ std::vector<double> fit_ridge(const SampleFeatures& features, const std::vector<
 // The share of samples whose class has the largest value; among equal ones the lowest class counts.
 double linear_accuracy(const SampleFeatures& features, const std::vector<double>& weights, int64_t classes);
 
-// Samples are drawn from `train`. All sets have the same width.
+// Samples are drawn from `train`, whose other samples' rows are not read. All sets have the same width.
 std::vector<FewShotAccuracy> few_shot(const SampleFeatures& train, const SampleFeatures& validation,
                                       const SampleFeatures& test, int64_t classes, const FewShotOptions& options);
 

@@ -36,4 +36,33 @@ SampleFeatures sample_features(TrainingState& state, const ProcessGroups& groups
   return result;
 }
 
+std::vector<int32_t> sample_labels(const EvaluationSet& set) {
+  constexpr int64_t kSamples = 256;  // at a time
+  std::vector<int32_t> labels;
+  Batch batch;
+  for (int64_t first = 0; first < set.num_sequences(); first += kSamples) {
+    set.load(first, std::min(kSamples, set.num_sequences() - first), batch);
+    labels.insert(labels.end(), batch.labels.begin(), batch.labels.end());
+  }
+  return labels;
+}
+
+void SampleSubset::load(int64_t first, int64_t count, Batch& batch) const {
+  Batch one;
+  batch = {};
+  const auto append = [](auto& list, const auto& more) { list.insert(list.end(), more.begin(), more.end()); };
+  for (int64_t i = first; i < first + count; ++i) {
+    all_.load(i < num_sequences() ? members_[as_index(i)] : all_.num_sequences(), 1, one);
+    append(batch.inputs, one.inputs);
+    append(batch.targets, one.targets);
+    append(batch.sample_ids, one.sample_ids);
+    append(batch.labels, one.labels);
+    append(batch.features, one.features);
+    batch.lengths.push_back(one.lengths.empty() ? static_cast<int32_t>(one.length) : one.lengths[0]);
+  }
+  batch.sequences = count;
+  batch.length = one.length;
+  batch.patch_features = one.patch_features;
+}
+
 }  // namespace moe

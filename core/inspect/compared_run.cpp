@@ -16,6 +16,17 @@
 #include "core/record/run_folder.h"
 
 namespace moe {
+
+std::optional<SeedName> parse_seed_name(const std::string& name) {
+  static constexpr std::string_view kMark = "-seed";
+  const size_t at = name.rfind(kMark);
+  if (at == std::string::npos || at == 0) return std::nullopt;
+  const std::string digits = name.substr(at + kMark.size());
+  if (digits.empty() || digits.size() > 18 || digits.find_first_not_of("0123456789") != std::string::npos)
+    return std::nullopt;
+  return SeedName{std::filesystem::path(name.substr(0, at)).filename(), std::stoll(digits)};
+}
+
 namespace {
 
 using Standing = ComparedRun::Standing;
@@ -110,15 +121,10 @@ void read_experts(const EvaluationPoint& evaluation, int64_t updates, ComparedRu
   for (const auto& [name, values] : measures) run.measures[name] = mean(values);
 }
 
-// Parses a name of the form CONFIG-seedN; used until the manifest is read.
+// Used until the manifest is read.
 void read_name(ComparedRun& run) {
-  static constexpr std::string_view kMark = "-seed";
-  const size_t at = run.name.rfind(kMark);
-  if (at == std::string::npos || at == 0) return;
-  const std::string digits = run.name.substr(at + kMark.size());
-  if (digits.empty() || digits.size() > 18 || digits.find_first_not_of("0123456789") != std::string::npos) return;
-  run.config = std::filesystem::path(run.name.substr(0, at)).filename();
-  run.seed = std::stoll(digits);
+  if (std::optional<SeedName> name = parse_seed_name(run.name))
+    run.config = std::move(name->config), run.seed = name->seed;
 }
 
 // The configuration as it was written if it has keys that no longer exist.

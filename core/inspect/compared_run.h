@@ -2,6 +2,7 @@
 // compared.
 #pragma once
 #include <map>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -15,6 +16,14 @@ inline constexpr const char *kUpdates = "updates", *kTokensPerUpdate = "tokens p
 
 // The evaluation of a run that is compared. The best of many favours runs whose evaluations have a high variance.
 enum class ComparedAt { last, best };
+
+// The configuration and the seed in a run's name of the form CONFIG-seedN, which may be a path; nothing for another
+// name.
+struct SeedName {
+  std::string config;
+  int64_t seed = 0;
+};
+std::optional<SeedName> parse_seed_name(const std::string& name);
 
 struct ComparedRun {
   // copy: of the baseline, to measure the noise; other_cost: of the baseline, shorter or longer.

@@ -1,13 +1,10 @@
 #include "core/inspect/few_shot_report.h"
 
 #include <algorithm>
-#include <charconv>
-#include <cmath>
 #include <filesystem>
-#include <system_error>
 
-#include "core/base/integer.h"
 #include "core/base/text.h"
+#include "core/inspect/compared_run.h"
 #include "core/inspect/paired_difference.h"
 #include "core/inspect/report_table.h"
 
@@ -16,29 +13,12 @@ namespace moe {
 FewShotRun few_shot_run(const std::string& folder) {
   std::filesystem::path path(folder);
   if (!path.has_filename()) path = path.parent_path();
-  FewShotRun run{path.filename().string(), 0, {}, {}};
-  constexpr std::string_view kMark = "-seed";
-  const size_t at = run.config.rfind(kMark);
-  if (at == std::string::npos) return run;
-  const char *begin = run.config.data() + at + kMark.size(), *end = run.config.data() + run.config.size();
-  if (const auto [stop, error] = std::from_chars(begin, end, run.seed); error != std::errc() || stop != end) {
-    run.seed = 0;
-    return run;
-  }
-  run.config.resize(at);
-  return run;
+  const std::string name = path.filename().string();
+  const SeedName parsed = parse_seed_name(name).value_or(SeedName{name, 0});
+  return {parsed.config, parsed.seed, {}, {}};
 }
 
 namespace {
-
-struct Interval {
-  double mean = 0, half_width = 0;  // NaN: unknown
-};
-
-Interval interval_of(std::vector<double> values) {
-  const PairedDifference x = paired_difference(std::move(values));
-  return {x.mean, x.half_width};
-}
 
 // The runs of a configuration.
 struct Config {
@@ -84,8 +64,8 @@ std::vector<double> differences(const Config& config, const Config& baseline, si
 std::string percent(double value) {
   return figure_text(100 * value, 2);
 }
-std::string with_interval(const Interval& x) {
-  return percent(x.mean) + (std::isnan(x.half_width) ? "" : " ± " + percent(x.half_width));
+std::string with_interval(const std::string& mean, const PairedDifference& x) {
+  return mean + (x.has_interval() ? " ± " + percent(x.half_width) : "");
 }
 
 }  // namespace
@@ -104,10 +84,11 @@ std::string few_shot_text(const std::vector<FewShotRun>& runs) {
       std::string difference = "-";
       if (!is_first) {
         const PairedDifference d = paired_difference(differences(config, configs.front(), line));
-        difference = signed_text(100 * d.mean, 2) + (d.has_interval() ? " ± " + percent(d.half_width) : "");
+        difference = with_interval(signed_text(100 * d.mean, 2), d);
       }
+      const PairedDifference accuracy = paired_difference(values_of(config, line));
       table.rows.push_back({config.name, std::to_string(config.seeds.front()->results[line].labels), join(ridges, ", "),
-                            with_interval(interval_of(values_of(config, line))), difference});
+                            with_interval(percent(accuracy.mean), accuracy), difference});
     }
   }
   const bool seeds = std::any_of(configs.begin(), configs.end(), [](const Config& c) { return c.seeds.size() > 1; });

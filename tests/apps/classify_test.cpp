@@ -3,9 +3,9 @@
 #include <fmt/core.h>
 
 #include <filesystem>
-#include <fstream>
 
 #include "core/base/json_text.h"
+#include "tests/apps/compare_runs.h"
 #include "tests/apps/programs.h"
 #include "tests/support/catch.h"
 #include "tests/support/tiny_images.h"
@@ -44,13 +44,7 @@ struct Images {
                                            assignments);
   }
   std::vector<Json> records(const std::string& type, const std::string& run = "run") const {
-    std::vector<Json> result;
-    std::ifstream file(folder / (run + "/metrics.jsonl"));
-    for (std::string line; std::getline(file, line);) {
-      auto json = parse_json(line);
-      if (json["type"] == type) result.push_back(std::move(json));
-    }
-    return result;
+    return records_of(folder / run, type);
   }
   std::string checkpoint_file(const std::string& name, const std::string& run = "run") const {
     return read_file(fmt::format("{}/{}/checkpoints/step_00000040/{}", folder.path(), run, name));

@@ -12,16 +12,6 @@
 
 using namespace moe;
 
-static std::vector<Json> records_of(const std::string& run, const std::string& type) {
-  std::vector<Json> records;
-  std::ifstream file(run + "/metrics.jsonl");
-  for (std::string line; std::getline(file, line);) {
-    Json record = parse_json(line);
-    if (record.at("type") == type) records.push_back(std::move(record));
-  }
-  return records;
-}
-
 TEST_CASE("a run on two ranks records what they send, without another bit in its weights", "[slow]") {
   TemporaryFolder with, without;
   const Finished run = done(mpirun(2) + tiny_train(with.path(), {"log.communication=10"}));

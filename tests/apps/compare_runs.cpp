@@ -51,14 +51,24 @@ double largest_difference(const std::string& checkpoint, const std::string& othe
   return worst;
 }
 
-std::vector<Json> comparable_metrics(const std::string& run) {
+static std::vector<Json> all_records(const std::string& run) {
   std::vector<Json> records;
   std::istringstream lines(read_file(run + "/metrics.jsonl"));
-  for (std::string line; std::getline(lines, line);) {
-    auto record = parse_json(line);
-    if (record.at("type") == "checkpoint") continue;
+  for (std::string line; std::getline(lines, line);) records.push_back(parse_json(line));
+  return records;
+}
+
+std::vector<Json> records_of(const std::string& run, const std::string& type) {
+  std::vector<Json> records = all_records(run);
+  std::erase_if(records, [&](const Json& record) { return record.at("type") != type; });
+  return records;
+}
+
+std::vector<Json> comparable_metrics(const std::string& run) {
+  std::vector<Json> records = all_records(run);
+  std::erase_if(records, [](const Json& record) { return record.at("type") == "checkpoint"; });
+  for (Json& record : records) {
     for (const char* timing : {"ms", "tokens_per_s", "seconds"}) record.erase(timing);
-    records.push_back(std::move(record));
   }
   return records;
 }

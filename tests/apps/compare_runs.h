@@ -17,6 +17,8 @@ std::string last_checkpoint(const std::string& folder);
 // Makes the checkpoint one of version 0.1, whose state has no hashes of the files.
 void forget_hashes(const std::string& checkpoint);
 
+// The records of metrics.jsonl of this type, in order.
+std::vector<Json> records_of(const std::string& run, const std::string& type);
 // The records of metrics.jsonl that do not depend on time and machine: without timings and checkpoints.
 std::vector<Json> comparable_metrics(const std::string& run);
 // The first record that differs between two runs, as text; empty when there is none.

@@ -14,14 +14,6 @@ static Arguments placed(const char* kind) {
   return kSkewed + Arguments{std::string("parallel.placement={kind: ") + kind + ", every: 4}"};
 }
 
-static std::vector<Json> records_of(const std::string& run, const std::string& type) {
-  std::vector<Json> records;
-  for (const Json& record : comparable_metrics(run)) {
-    if (record.at("type") == type) records.push_back(record);
-  }
-  return records;
-}
-
 TEST_CASE("a resumed run whose experts move is bitwise equal to an uninterrupted one", "[slow]") {
   for (const char* kind : {"load", "co_activation"}) {
     INFO(kind);

@@ -23,9 +23,9 @@ TEST_CASE("the confusion matrix of an evaluation counts every sample once, and i
   const auto set = task->evaluation_set("test", {});
   const std::vector<std::string> names = task->class_names();
   REQUIRE(names.size() == 4);
-  Confusion confusion(state, *set, 4);
-  const Evaluation evaluation = evaluate(
-      state, groups, *set, 3, [&](int64_t first, const Outcome& outcome) { confusion.add(first, outcome.losses); });
+  Confusion confusion(state, 4);
+  const Evaluation evaluation =
+      evaluate(state, groups, *set, 3, [&](int64_t, const Outcome& outcome) { confusion.add(outcome); });
   const ConfusionCounts counts = confusion.counts(*groups.world);
   int64_t all = 0, correct = 0;
   for (size_t label = 0; label < 4; ++label) {
