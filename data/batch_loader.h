@@ -50,6 +50,36 @@ struct Batch {
   void resize_labelled(int64_t num_sequences, int64_t sequence_length, int64_t num_features);
 };
 
+// The size of labelled samples that are cut into patches.
+struct PatchedShape {
+  int64_t time = 0;  // tokens of a sample
+  int64_t patches = 0, features = 0;
+};
+// Resizes the batch and loads visits of a set of `samples` samples: label(sample) is a sample's class, and cut(visit,
+// patches) writes its patches (patches, features). Samples past the set's end are ignored entirely: they have no label,
+// and all positions are padding.
+template <class Label, class Cut>
+void load_patches(std::span<const SampleVisit> visits, int64_t samples, const PatchedShape& shape, Batch& batch,
+                  Label label, Cut cut) {
+  const int64_t numbers = shape.patches * shape.features;
+  batch.resize_labelled(static_cast<int64_t>(visits.size()), shape.time, numbers);
+  batch.patch_features = shape.features;
+  for (size_t i = 0; i < visits.size(); ++i) {
+    const bool exists = visits[i].sample < samples;
+    const auto part = [&](auto& list, int64_t each) {
+      return std::span(list).subspan(i * static_cast<size_t>(each), static_cast<size_t>(each));
+    };
+    const std::span<float> patches = part(batch.features, numbers);
+    std::ranges::fill(part(batch.targets, shape.time), exists ? 0 : kIgnoreTarget);
+    batch.labels[i] = exists ? label(visits[i].sample) : kIgnoreTarget;
+    batch.sample_ids[i] = visits[i].sample;
+    if (exists)
+      cut(visits[i], patches);
+    else
+      std::ranges::fill(patches, 0.0f);
+  }
+}
+
 // Consecutive tokens of a split: inputs[t] = token start + t, targets[t] = token start + t + 1.
 struct Window {
   int64_t start = 0;

@@ -20,7 +20,7 @@ static std::vector<std::string> settings_of(const FrozenOptions& options, const 
   if (!classifies && options.data.empty())
     raise<UsageError>("{} is no classifier and has no labelled samples of its own; --data names some", options.run);
   std::vector<std::string> settings{fmt::format("task={}", kTask), "model.head=linear", "model.tie_embeddings=false",
-                                    "moe.lifecycle=[]", "init.reinitialise=0"};
+                                    "moe.lifecycle=[]"};
   const std::string pooling = !options.pooling.empty() ? options.pooling : classifies ? "" : "mean";
   if (!pooling.empty()) settings.push_back("model.pooling=" + pooling);
   settings.insert(settings.end(), options.settings.begin(), options.settings.end());
@@ -32,12 +32,13 @@ FrozenModel load_frozen(const FrozenOptions& options, const DeviceChoice& device
   model.checkpoint = find_checkpoint(options.run, options.which);
   const RunState saved = load_run_state(model.checkpoint);
   model.step = saved.step;
-  const std::vector<std::string> settings = settings_of(options, load_run_config(model.checkpoint));
+  const TrainConfig trained = load_run_config(model.checkpoint);
+  const std::vector<std::string> settings = settings_of(options, trained);
   model.config = with_saved_experts(load_run_config(model.checkpoint, settings), saved.experts, model.checkpoint);
   TrainConfig& config = model.config;
   config.init.from = model.checkpoint;
   if (!options.data.empty()) config.data.use(options.data);
-  if (config.model.pooling == "class_token" && load_run_config(model.checkpoint).model.pooling != "class_token")
+  if (config.model.pooling == "class_token" && trained.model.pooling != "class_token")
     raise<UsageError>("--pooling class_token: {} was not trained with a class token; use mean or last", options.run);
   model.task = open_task(config);
   model.groups = ProcessGroups::make(communicator_for(device, config.parallel.communication, std::move(world)),

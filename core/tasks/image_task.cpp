@@ -40,16 +40,11 @@ struct ImageDescription {
   }
 };
 
-// Tokens of a sample that are not patches.
-int64_t leading_tokens(const TrainConfig& config) {
-  return config.model.pooling == "class_token" ? 1 : 0;
-}
-
 SampleShape shape_of(const TrainConfig& config, const ImageShape& image, int64_t classes) {
   const PatchGrid grid(image, config.model.patch);
   SampleShape shape;
   shape.patches = grid.patches();
-  shape.time = leading_tokens(config) + grid.patches();
+  shape.time = class_tokens(config) + grid.patches();
   shape.features = grid.features();
   shape.classes = classes;
   return shape;
@@ -81,7 +76,7 @@ class ImageTask : public LabelledTask {
         corpus_(std::move(corpus)),
         train_(corpus_.split("train")),
         loader_(PatchGrid(corpus_.shape(), config.model.patch),
-                trained ? trained->normalisation : Normalisation::of(train_, corpus_.shape()), leading_tokens(config)),
+                trained ? trained->normalisation : Normalisation::of(train_, corpus_.shape()), class_tokens(config)),
         train_hash_(train_.content_hash()) {}
 
   void check(const TrainConfig& config) const override {
@@ -119,7 +114,7 @@ class ImageTask : public LabelledTask {
   std::vector<std::string> class_names() const override { return corpus_.class_counts().names; }
   std::optional<SampleGrid> grid() const override {
     const PatchGrid& grid = loader_.grid();
-    return SampleGrid{.leading = leading_tokens(config_),
+    return SampleGrid{.leading = class_tokens(config_),
                       .rows = grid.image.height / grid.side,
                       .columns = grid.image.width / grid.side,
                       .row = "row",

@@ -2,6 +2,10 @@
 
 namespace moe {
 
+int64_t class_tokens(const TrainConfig& config) {
+  return config.model.pooling == "class_token" ? 1 : 0;
+}
+
 void LabelledTask::check(const TrainConfig& config) const {
   if (config.sample.every.amount > 0) {
     raise<UsageError>("{}: a classifier does not generate text", config.sample.where("every"));

@@ -11,6 +11,9 @@ namespace moe {
 
 inline constexpr std::array kLabelledMetrics = {"accuracy", "nll"};
 
+// Tokens of a sample besides its patches or its text: 1 with a class token, else 0.
+int64_t class_tokens(const TrainConfig& config);
+
 class LabelledTask : public Task {
  public:
   void check(const TrainConfig& config) const override;

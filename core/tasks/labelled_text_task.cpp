@@ -28,11 +28,6 @@ struct TextDescription {
   }
 };
 
-// Tokens of a sample that are not part of its text.
-int64_t trailing_tokens(const TrainConfig& config) {
-  return config.model.pooling == "class_token" ? 1 : 0;
-}
-
 SampleShape shape_of(const TrainConfig& config, int64_t vocab, size_t classes) {
   SampleShape shape(vocab);
   shape.time = config.data.sequence;
@@ -69,7 +64,7 @@ class LabelledTextTask : public LabelledTask {
       : config_(config),
         corpus_(std::move(corpus)),
         train_(corpus_.split("train")),
-        loader_(trailing_tokens(config)),
+        loader_(class_tokens(config)),
         train_hash_(train_.content_hash()) {}
 
   void check(const TrainConfig& config) const override {
@@ -103,7 +98,7 @@ class LabelledTextTask : public LabelledTask {
         "{} | {} texts in {} classes, the largest {:.1f}% | {:.0f} tokens per text on average, {} at most, "
         "{} truncated | vocabulary {} ({}){} | labels: {}",
         corpus_.name(), join(sizes, ", "), corpus_.classes().size(), 100 * largest_class_share(), tokens_per_sample(),
-        train_.longest() + trailing_tokens(config_), cut, corpus_.tokenizer().vocab_size(), corpus_.tokenizer().name(),
+        train_.longest() + class_tokens(config_), cut, corpus_.tokenizer().vocab_size(), corpus_.tokenizer().name(),
         unknown.empty() ? "" : " | " + unknown, corpus_.class_counts().in_words());
   }
   std::vector<std::string> doubts() const override {
@@ -129,7 +124,7 @@ class LabelledTextTask : public LabelledTask {
   }
   double tokens_per_sample() const override {
     return static_cast<double>(train_.num_tokens()) / static_cast<double>(train_.size()) +
-           static_cast<double>(trailing_tokens(config_));
+           static_cast<double>(class_tokens(config_));
   }
   void load(std::span<const SampleVisit> visits, int64_t time, Batch& batch) const override {
     loader_.load(train_, visits, time, batch);
@@ -178,7 +173,7 @@ SampleShape labelled_text_shape(const TrainConfig& config, const Json& texts, co
 
 std::unique_ptr<Task> open_labelled_text_task(const TrainConfig& config, const std::string& format, const Json* texts,
                                               const std::string& origin) {
-  const int64_t longest = config.data.sequence - trailing_tokens(config);
+  const int64_t longest = config.data.sequence - class_tokens(config);
   if (longest < 1) {
     raise<UsageError>("{}: leaves no room for a text besides its class token; use at least 2",
                       config.data.where("sequence"));

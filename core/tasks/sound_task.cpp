@@ -46,11 +46,6 @@ struct SoundDescription {
   }
 };
 
-// Tokens of a sample that are not patches.
-int64_t leading_tokens(const TrainConfig& config) {
-  return config.model.pooling == "class_token" ? 1 : 0;
-}
-
 SoundGrid grid_of(const TrainConfig& config, const SpectrogramShape& spectrogram) {
   return {spectrogram, config.model.patch_frames, config.model.patch_bands};
 }
@@ -59,7 +54,7 @@ SampleShape shape_of(const TrainConfig& config, const SpectrogramShape& spectrog
   const SoundGrid grid = grid_of(config, spectrogram);
   SampleShape shape;
   shape.patches = grid.patches();
-  shape.time = leading_tokens(config) + grid.patches();
+  shape.time = class_tokens(config) + grid.patches();
   shape.features = grid.features();
   shape.classes = static_cast<int64_t>(classes);
   return shape;
@@ -96,7 +91,7 @@ class SoundTask : public LabelledTask {
         loader_(SoundPatches(grid_of(config, corpus_.shape()),
                              trained ? trained->normalisation : SoundNormalisation::of(train_, config.data.audio.range),
                              config.data.audio.range),
-                leading_tokens(config)),
+                class_tokens(config)),
         train_hash_(train_.content_hash()) {}
 
   void check(const TrainConfig& config) const override {

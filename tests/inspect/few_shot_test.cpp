@@ -1,5 +1,6 @@
 #include "core/evaluate/few_shot.h"
 
+#include <algorithm>
 #include <cmath>
 #include <set>
 #include <string>
@@ -97,6 +98,21 @@ TEST_CASE("few-shot accuracy is high for features that separate the classes, and
   SampleFeatures constant{2, std::vector<float>(40, 1.0f), {}};
   for (int i = 0; i < 20; ++i) constant.labels.push_back(i % 4);
   CHECK(few_shot(constant, constant, constant, 4, {.labels = {2}, .draws = 2}).front().mean() == 0.25);
+}
+
+TEST_CASE("only the samples that are drawn are read") {
+  const FewShotOptions options{.labels = {2, 5}, .draws = 3};
+  SampleFeatures train = clouds(400, 8, 4, 3, 1);
+  const SampleFeatures other = clouds(100, 8, 4, 3, 2);
+  const std::vector<FewShotAccuracy> whole = few_shot(train, other, other, 4, options);
+  const std::vector<int64_t> drawn = all_drawn(train.labels, 4, options);
+  CHECK(drawn.size() <= 3 * 5 * 4);
+  for (int64_t i = 0; i < train.samples(); ++i) {
+    if (std::ranges::binary_search(drawn, i)) continue;
+    for (size_t d = 0; d < 8; ++d) train.rows[static_cast<size_t>(i) * 8 + d] = std::nanf("");
+  }
+  const std::vector<FewShotAccuracy> some = few_shot(train, other, other, 4, options);
+  for (size_t i = 0; i < 2; ++i) CHECK(some[i].accuracies == whole[i].accuracies);
 }
 
 TEST_CASE("the penalty is the candidate that does best on the validation samples") {
