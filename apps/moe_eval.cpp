@@ -201,7 +201,7 @@ static void print_variations(const Options& options, const std::string& note,
   log::info("{}", note);
   std::cout << (options.json ? json_text_replacing(variation_json(all)) + "\n" : variation_text(all)) << std::flush;
   if (!options.varied.html.empty())
-    replace_text(options.varied.html, variation_html(all, "What routing contributes", note));
+    replace_shared_text(options.varied.html, variation_html(all, "What routing contributes", note));
 }
 
 static std::string note_on(const std::string& checkpoint, const Options& options, const Task& task, double tokens) {

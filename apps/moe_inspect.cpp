@@ -166,7 +166,7 @@ static int show_trace(int argc, char** argv, MpiSession& session) {
   if (csv.empty()) {
     std::cout << trace_text(trace, text, options) << std::flush;
   } else {
-    replace_text(csv, trace_csv(trace, text, options));
+    replace_shared_text(csv, trace_csv(trace, text, options));
     log::info("Wrote {}", csv);
   }
   return 0;
@@ -205,11 +205,11 @@ static int compare(int argc, char** argv, MpiSession& session) {
     if (rank && remark.alarming) log::warn("{}: {}", remark.label, remark.text);
   }
   if (!json.empty()) {
-    replace_text(json, json_text_replacing(comparison_json(comparison), 1) + "\n");
+    replace_shared_text(json, json_text_replacing(comparison_json(comparison), 1) + "\n");
     log::info("Wrote {}", json);
   }
   if (!csv.empty()) {
-    replace_text(csv, comparison_csv(comparison));
+    replace_shared_text(csv, comparison_csv(comparison));
     log::info("Wrote {}", csv);
   }
   if (!html.empty()) write_report(html, comparison_html(comparison, measures), true);
@@ -239,7 +239,7 @@ static int show_ladder(int argc, char** argv, MpiSession& session) {
   const Ladder ladder = read_ladder(folder, options);
   std::cout << ladder_text(ladder) << std::flush;
   if (!json.empty()) {
-    replace_text(json, json_text_replacing(ladder_json(ladder), 1) + "\n");
+    replace_shared_text(json, json_text_replacing(ladder_json(ladder), 1) + "\n");
     log::info("Wrote {}", json);
   }
   if (!html.empty()) write_report(html, ladder_html(ladder), true);

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "core/base/check.h"
+#include "core/base/host.h"
 
 namespace moe {
 
@@ -65,7 +66,25 @@ void write_text_synced(const std::string& path, const std::string& text) {
 void replace_text(const std::string& path, const std::string& text) {
   const std::string temporary = path + ".tmp";
   write_text_synced(temporary, text);
-  if (::rename(temporary.c_str(), path.c_str()) != 0) fail("rename to", path, errno);
+  move_into_place(temporary, path);
+}
+
+void replace_shared_text(const std::string& path, const std::string& text) {
+  const std::string temporary = temporary_beside(path);
+  write_text_synced(temporary, text);
+  move_into_place(temporary, path);
+}
+
+std::string temporary_beside(const std::string& path) {
+  return path + "." + unique_token() + ".tmp";
+}
+
+void move_into_place(const std::string& temporary, const std::string& path) {
+  if (::rename(temporary.c_str(), path.c_str()) != 0) {
+    const int error = errno;
+    ::unlink(temporary.c_str());
+    fail("rename to", path, error);
+  }
   sync_folder(std::filesystem::path(path).parent_path().string());
 }
 

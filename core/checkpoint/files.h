@@ -13,8 +13,15 @@ using FilePatch = std::function<void(const void* data, size_t bytes, size_t offs
 void write_synced(const std::string& path, const std::function<void(const FileSink&)>& write,
                   const std::function<void(const FilePatch&)>& patch = {});
 void write_text_synced(const std::string& path, const std::string& text);
-// The same through a temporary name: after a crash `path` holds either the old or the new text.
+// The same through a temporary name: after a crash `path` holds either the old or the new text. For files that one
+// process writes at a time, as those below a run's lock; what a killed process left behind is replaced.
 void replace_text(const std::string& path, const std::string& text);
+// The same for files that several processes, also of several machines, may write at once: the last one counts. A
+// process that is killed meanwhile leaves its temporary file behind.
+void replace_shared_text(const std::string& path, const std::string& text);
+// A name beside `path` that no other process of any machine uses, and the move to its place.
+std::string temporary_beside(const std::string& path);
+void move_into_place(const std::string& temporary, const std::string& path);
 
 void sync_folder(const std::string& path);
 std::string read_text(const std::string& path);  // throws CheckpointError with the system's reason

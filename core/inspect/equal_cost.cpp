@@ -67,7 +67,7 @@ void write_study_costs(const StudyCosts& costs, const std::string& folder) {
   Json file{{"equal", name_of(costs.equal)}, {"baseline", costs.baseline}};
   if (!costs.machine.empty()) file["machine"] = costs.machine;
   file["configs"] = configs;
-  replace_text(file_of(folder), json_text_replacing(file, 1) + "\n");
+  replace_shared_text(file_of(folder), json_text_replacing(file, 1) + "\n");
 }
 
 int64_t steps_of_equal_cost(int64_t baseline_steps, double step_cost) {

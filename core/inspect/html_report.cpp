@@ -223,7 +223,7 @@ std::string report_path(const std::string& file, bool wanted, const std::string&
 
 void write_report(const std::string& path, const std::string& page, bool must) {
   try {
-    replace_text(path, page);
+    replace_shared_text(path, page);
     log::info("Wrote {}", path);
   } catch (const CheckpointError& error) {
     if (must) throw;

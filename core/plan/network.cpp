@@ -71,7 +71,7 @@ NetworkConfig read_network_or_default(const std::string& path) {
 }
 
 void write_network(const std::string& path, NetworkConfig& network) {
-  replace_text(path, write_yaml(network, true));
+  replace_shared_text(path, write_yaml(network, true));
 }
 
 }  // namespace moe

@@ -6,7 +6,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cerrno>
 #include <chrono>
 #include <cstdlib>
@@ -128,13 +127,6 @@ std::string own_record(const std::string& machine) {
 }
 
 }  // namespace
-
-std::string unique_token() {
-  static std::atomic<int64_t> count = 0;
-  const auto now = std::chrono::system_clock::now().time_since_epoch();
-  return fmt::format("{}-{}-{}-{}", host_name(), ::getpid(),
-                     std::chrono::duration_cast<std::chrono::nanoseconds>(now).count(), ++count);
-}
 
 ClaimSettings ClaimSettings::of_this_machine() {
   ClaimSettings settings;

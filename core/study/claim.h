@@ -53,7 +53,4 @@ class Claim {
 std::optional<std::string> claim_owner(const std::string& folder, const std::string& name,
                                        const ClaimSettings& settings);
 
-// A text that no other process of any machine writes, and no later one.
-std::string unique_token();
-
 }  // namespace moe

@@ -1,6 +1,7 @@
 #include "core/study/compare_study.h"
 
 #include <fmt/core.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <charconv>
@@ -114,7 +115,8 @@ class CompareStudy {
     make_folder(options_.folder);
     const auto claim = wait_for_claim(options_.folder, "setup");
     if (!claim) return false;
-    if (!options_.tuned.empty()) replace_text(options_.folder + "/tune.json", read_text(options_.tuned + "/tune.json"));
+    if (!options_.tuned.empty())
+      replace_shared_text(options_.folder + "/tune.json", read_text(options_.tuned + "/tune.json"));
     std::vector<std::string> order = read_order(options_.folder);
     const EqualCost equal = equal_cost(!order.empty());
     const size_t known = order.size();
@@ -141,7 +143,7 @@ class CompareStudy {
                           options_.folder, costs_.machine);
       }
     }
-    if (order.size() > known) replace_text(options_.folder + "/configs.txt", join(order, "\n") + "\n");
+    if (order.size() > known) replace_shared_text(options_.folder + "/configs.txt", join(order, "\n") + "\n");
     return true;
   }
 
@@ -225,10 +227,16 @@ class CompareStudy {
 
   int report(const StudyOutcome& outcome) const {
     const std::string& folder = options_.folder;
+    // Processes that share the study print the same report.
+    const std::string printed = options_.report.empty() ? "" : temporary_beside(options_.report);
     const int code = run_program({program_path("moe-inspect"), "compare", folder, "--json", folder + "/compare.json",
                                   "--html", folder + "/compare.html"},
-                                 {.out = options_.report, .err = ""});
-    if (StudySignals::received() != 0) return interrupted("");
+                                 {.out = printed, .err = ""});
+    if (StudySignals::received() != 0) {
+      ::unlink(printed.c_str());
+      return interrupted("");
+    }
+    if (!printed.empty()) move_into_place(printed, options_.report);
     const Study whole = study();
     const std::vector<std::string> failed = outcome.failed(whole);
     if (failed.empty()) return code;

@@ -23,7 +23,7 @@ void keep_copy(const std::string& folder, const StudyConfig& config) {
   whole.data.tokenizer = whole.data.tokenizer_location();
   whole.data.tokenizer_absolute.clear();
   make_folder(folder + "/study");
-  replace_text(copy_of(folder, config.name), write_yaml(whole, false));
+  replace_shared_text(copy_of(folder, config.name), write_yaml(whole, false));
 }
 
 // Throws UsageError if the configuration is not the one that the study has under its name.

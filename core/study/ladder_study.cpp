@@ -97,7 +97,7 @@ class Ladder {
   // Builds every configuration at this size, so that mistakes are found before training, and returns the first one's
   // cost.
   SizedStep measure(const ModelSize& size) const {
-    replace_text(size_file(size), "# Made by scripts/ladder.\n" + yaml_of(size.settings));
+    replace_shared_text(size_file(size), "# Made by scripts/ladder.\n" + yaml_of(size.settings));
     ConfigCost cost;
     for (size_t i = 0; i < options_.compare.configs.size(); ++i) {
       const StudyConfig& config = options_.compare.configs[i];
@@ -139,8 +139,8 @@ class Ladder {
     std::stable_sort(entries.begin(), entries.end(), [](const Json& a, const Json& b) {
       return a.at("flops").get<double>() < b.at("flops").get<double>();
     });
-    replace_text(file,
-                 json_text_replacing({{"tokens_per_active_parameter", ratio_}, {"sizes", Json(entries)}}, 1) + "\n");
+    replace_shared_text(
+        file, json_text_replacing({{"tokens_per_active_parameter", ratio_}, {"sizes", Json(entries)}}, 1) + "\n");
   }
 
   CompareResult compare(const SizedStep& sized, bool waits) const {

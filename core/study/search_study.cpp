@@ -61,7 +61,7 @@ class Search {
       amount_ *= options_.keep;
     }
     const std::string text = table();
-    replace_text(folder_ + "/search.txt", text);
+    replace_shared_text(folder_ + "/search.txt", text);
     fmt::print("{}", text);
     return 0;
   }
@@ -100,16 +100,16 @@ class Search {
     for (const std::string& setting : options_.compare.settings) request += "--set\n" + setting + "\n";
     for (const std::string& text : options_.grid) request += text + "\n";
     const std::string file = folder_ + "/request.txt";
-    if (!file_exists(file)) return replace_text(file, request);
+    if (!file_exists(file)) return replace_shared_text(file, request);
     if (read_text(file) != request) raise<UsageError>("{} holds another search; give another folder", folder_);
   }
 
   // Not every combination of a grid is a valid model.
   int leave_out_invalid() {
-    const std::string errors = fmt::format("{}/error.{}.tmp", folder_, ::getpid());
+    const std::string errors = temporary_beside(folder_ + "/error");
     std::vector<std::string> valid;
     for (const std::string& name : names_) {
-      replace_text(candidate_file(name), "# Made by scripts/search.\n" + yaml_of(candidates_.at(name)));
+      replace_shared_text(candidate_file(name), "# Made by scripts/search.\n" + yaml_of(candidates_.at(name)));
       ConfigLayers layers{options_.compare.base, options_.compare.settings};
       layers.files.push_back(candidate_file(name));
       layers.settings.push_back("train.steps=" + options_.steps);

@@ -120,7 +120,7 @@ class Worker {
       if (!code) return true;
       codes[run.name] = *code;
     }
-    replace_text(record_path(study_.folder, unit), json_text_replacing({{"runs", Json(codes)}}, 1) + "\n");
+    replace_shared_text(record_path(study_.folder, unit), json_text_replacing({{"runs", Json(codes)}}, 1) + "\n");
     for (const StudyRun& run : unit.runs) outcome_.codes[run.name] = codes.at(run.name);
     return true;
   }

@@ -102,7 +102,7 @@ class Tune {
         check(checks);
       }
     }
-    replace_text(folder_ + "/tune.json", json_text_replacing(tuning_json(sweeps_), 1) + "\n");
+    replace_shared_text(folder_ + "/tune.json", json_text_replacing(tuning_json(sweeps_), 1) + "\n");
     fmt::print("{}", tuning_text(sweeps_));
     return 0;
   }
@@ -111,7 +111,7 @@ class Tune {
   std::string size_file(const ModelSize& size) const { return folder_ + "/sizes/" + size.name + ".yaml"; }
 
   TunedSize measure(const ModelSize& size) const {
-    replace_text(size_file(size), "# Made by scripts/tune.\n" + yaml_of(size.settings));
+    replace_shared_text(size_file(size), "# Made by scripts/tune.\n" + yaml_of(size.settings));
     ConfigLayers layers{options_.compare.base, options_.compare.settings};
     layers.files.push_back(size_file(size));
     for (const std::string& file : options_.compare.configs[0].layers.files) layers.files.push_back(file);

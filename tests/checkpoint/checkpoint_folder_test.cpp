@@ -1,6 +1,12 @@
 // The folder of a run's checkpoints: what counts as one, and what is left of interrupted processes.
+#include <atomic>
 #include <filesystem>
+#include <iterator>
+#include <string>
+#include <thread>
+#include <vector>
 
+#include "core/base/check.h"
 #include "core/checkpoint/checkpoint.h"
 #include "core/checkpoint/files.h"
 #include "tests/checkpoint/rank_state.h"
@@ -185,6 +191,33 @@ TEST_CASE("a checkpoint that cannot be looked into is an error of the checkpoint
   fs::create_symlink("COMPLETE", checkpoints.path(1) + "/COMPLETE");  // a link to itself cannot be followed
   CHECK_THROWS_AS(checkpoints.steps(), CheckpointError);
   CHECK_THROWS_AS(find_checkpoint(checkpoints.path(1), "last"), CheckpointError);
+}
+
+TEST_CASE("a file that many write at once holds the whole text of one, and nothing is left beside it") {
+  TemporaryFolder folder;
+  const std::string path = folder / "shared";
+  std::atomic<int> failures = 0;
+  std::vector<std::thread> writers;
+  for (int writer = 0; writer < 4; ++writer) {
+    writers.emplace_back([&, writer] {
+      for (int i = 0; i < 50; ++i) {
+        try {
+          replace_shared_text(path, std::string(1000, static_cast<char>('a' + writer)));
+        } catch (const CheckpointError&) {
+          ++failures;
+        }
+      }
+    });
+  }
+  for (std::thread& writer : writers) writer.join();
+  CHECK(failures == 0);
+  const std::string text = read_text(path);
+  CHECK(text == std::string(1000, text.at(0)));
+  CHECK(std::distance(fs::directory_iterator(folder.path()), fs::directory_iterator()) == 1);
+  // A move that fails leaves nothing either.
+  fs::create_directories(folder / "taken/inside");
+  CHECK_THROWS_AS(replace_shared_text(folder / "taken", "text"), CheckpointError);
+  CHECK(std::distance(fs::directory_iterator(folder.path()), fs::directory_iterator()) == 2);
 }
 
 TEST_CASE("files are not written through links") {
