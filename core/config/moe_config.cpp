@@ -101,7 +101,7 @@ void MoEConfig::fields(FieldVisitor& v) {
   v.field(
       "modality_bias", modality_bias,
       "routers add a learned bias per expert and modality to the logits, so that they know of each token whether it "
-      "is part of an image or of a text; for task: pairs");
+      "is part of the first or the second part of a pair; for task: pairs");
   v.choice("strategy", strategy, "The strategy: how a MoE layer uses its router and experts.");
   v.choices("balance", balance, "Balance losses: auxiliary losses on the routing, each with its coefficient.");
   v.choice("capacity", capacity, "Limit on the number of tokens per expert; a number means a fixed factor.");

@@ -85,8 +85,9 @@ void MixtureConfig::fields(FieldVisitor& v) {
 void PairsDataConfig::fields(FieldVisitor& v) {
   v.field(
       "second", second,
-      "folder of labelled texts, with the splits of the images in data.path and classes of the same names: the second "
-      "parts of pairs. Each image is paired with a text of its class that is drawn again in every epoch");
+      "folder of labelled texts, sounds or images, with the splits of the images or sounds in data.path and classes of "
+      "the same names: the second parts of pairs. Each first part is paired with a second part of its class that is "
+      "drawn again in every epoch");
 }
 
 void AugmentConfig::fields(FieldVisitor& v) {
@@ -149,7 +150,7 @@ void DataConfig::fields(FieldVisitor& v) {
   v.group("synthetic", synthetic, "A random Markov source of known entropy rate, for `path: synthetic`.");
   v.group("mixture", mixture, "Samples from several corpora, with weights that may change over the run.");
   v.group("labelled", labelled, "Labelled samples, for `task: classify` and `task: pairs`.");
-  v.group("pairs", pairs, "Pairs of images and texts, for `task: pairs`.");
+  v.group("pairs", pairs, "Pairs of an image or sound and a text, sound or image, for `task: pairs`.");
   v.group("audio", audio, "The spectrogram of labelled sounds.");
   v.group("augment", augment, "Augmentation of training images and sounds.");
 }

@@ -25,15 +25,19 @@ static constexpr int64_t kScoreBytes = int64_t{8} << 20, kScoreBytesOnDevice = i
 
 static std::unique_ptr<InputEmbedding> make_embedding(ParameterStore& parameters, const ModelSetup& s) {
   std::vector<ModalEmbedding::Modality> modalities;
-  modalities.push_back({.embedding = std::make_unique<PatchEmbedding>(parameters, s.sample.features, s.model.d_model,
-                                                                      false, s.model.init_std),
-                        .has_ids = false,
-                        .tokens = s.sample.patches});
-  modalities.push_back({.embedding = std::make_unique<TokenEmbedding>(
-                            parameters, s.model.vocabulary_rows(s.sample.vocab), s.model.d_model, s.model.init_std),
-                        .has_ids = true,
-                        .tokens = 0});
-  return std::make_unique<ModalEmbedding>(std::move(modalities));
+  const auto add_patches = [&](const char* name, int64_t patches, int64_t features) {
+    modalities.push_back(
+        {std::make_unique<PatchEmbedding>(parameters, features, s.model.d_model, false, s.model.init_std, name),
+         patches, features});
+  };
+  add_patches("patch_embedding", s.sample.patches, s.sample.features);
+  if (s.sample.second_features > 0) {
+    add_patches("second_patch_embedding", s.sample.second_patches, s.sample.second_features);
+  } else {
+    modalities.push_back({std::make_unique<TokenEmbedding>(parameters, s.model.vocabulary_rows(s.sample.vocab),
+                                                           s.model.d_model, s.model.init_std)});
+  }
+  return std::make_unique<ModalEmbedding>(std::move(modalities), s.sample.feature_rows());
 }
 
 static int64_t width_of(const ModelConfig& model) {

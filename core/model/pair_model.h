@@ -1,4 +1,4 @@
-// The model of pairs (an image and a text): one embedding per kind of input, the same transformer blocks for both, one
+// The model of pairs (an image and a text, say): one embedding per kind of input, the same transformer blocks for both, one
 // pooled row per sequence, norm, a projection per kind, and a contrastive loss between the projections' unit vectors
 // with a learned temperature (Radford et al., "Learning transferable visual models from natural language supervision",
 // 2021). With MoE blocks this is LIMoE (Mustafa et al., 2022). Every pair makes two predictions: its first part is

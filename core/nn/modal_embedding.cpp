@@ -13,9 +13,16 @@ TokenBatch ModalEmbedding::part(Context& ctx, const TokenBatch& batch, size_t mo
   const Modality& m = modalities_[modality];
   TokenBatch part;
   part.sequences = batch.samples();
-  part.time = m.tokens > 0 ? m.tokens : batch.time;
-  if (!m.has_ids) {
+  part.time = m.patches > 0 ? m.patches : batch.time;
+  if (m.patches > 0) {
     part.features = batch.features;
+    if (rows_.modalities > 1) {
+      const Tensor own =
+          ctx.allocate(Shape{part.tokens() * m.features / rows_.width, rows_.width}, batch.features.dtype);
+      take_modality(ctx, own, batch.features,
+                    {.modality = static_cast<int64_t>(modality), .modalities = rows_.modalities, .time = rows_.rows});
+      part.features = own.reshape(Shape{part.tokens(), m.features});
+    }
     return part;
   }
   const Tensor ids = ctx.allocate(Shape{part.tokens()}, DType::i32);

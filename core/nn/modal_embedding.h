@@ -11,10 +11,12 @@ class ModalEmbedding : public InputEmbedding {
  public:
   struct Modality {
     std::unique_ptr<InputEmbedding> embedding;
-    bool has_ids = false;  // it reads token ids, otherwise the batch's features
-    int64_t tokens = 0;    // tokens of each of its sequences; 0: as many as a sequence has places
+    int64_t patches = 0;   // of each of its sequences; 0: it reads token ids, as many as a sequence has places
+    int64_t features = 0;  // values of a patch
   };
-  explicit ModalEmbedding(std::vector<Modality> modalities) : modalities_(std::move(modalities)) {}
+  // `rows`: how the batches hold the features.
+  ModalEmbedding(std::vector<Modality> modalities, const FeatureRows& rows)
+      : modalities_(std::move(modalities)), rows_(rows) {}
   // Places after a modality's tokens are 0.
   Tensor forward(Context& ctx, const TokenBatch& batch) override;
   void backward(Context& ctx, const TokenBatch& batch, Tensor d_hidden) override;
@@ -24,6 +26,7 @@ class ModalEmbedding : public InputEmbedding {
   TokenBatch part(Context& ctx, const TokenBatch& batch, size_t modality) const;
 
   std::vector<Modality> modalities_;
+  FeatureRows rows_;
   std::vector<TokenBatch> saved_;  // parts
 };
 

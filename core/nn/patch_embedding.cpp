@@ -7,8 +7,8 @@
 namespace moe {
 
 PatchEmbedding::PatchEmbedding(ParameterStore& parameters, int64_t features, int64_t d_model, bool class_token,
-                               double init_std)
-    : weight_(parameters.add({ParameterRole::embedding}, {"patch_embedding.weight",
+                               double init_std, const std::string& name)
+    : weight_(parameters.add({ParameterRole::embedding}, {name + ".weight",
                                                           Shape{d_model, features},
                                                           ParameterGroup::shared,
                                                           {Initialisation::Kind::normal, init_std}})) {

@@ -1,5 +1,7 @@
 // One rank's micro-batch, as all modules receive it: consecutive sequences of `time` tokens each.
 #pragma once
+#include <algorithm>
+#include <numeric>
 #include <span>
 
 #include "core/tensor/tensor.h"
@@ -31,7 +33,9 @@ struct TokenBatch {
   ConstTensor document_begins{}, document_ends{};
   std::span<const int32_t> host_lengths{};  // `lengths` in host memory
   int64_t unscored = 0;                     // number of targets that are kIgnoreTarget
-  ConstTensor features{};                   // (patches, features) wide, for images and sounds
+  // wide: (patches, features) of images and sounds; (samples * modalities * rows, width) of samples with two
+  // modalities that have features, see FeatureRows.
+  ConstTensor features{};
   // Sequence s is of modality s % modalities; the sequences of a sample follow one another. `labels` and `weights` are
   // those of samples.
   int64_t modalities = 1;
@@ -52,6 +56,15 @@ struct TokenBatch {
   int64_t global_places() const { return global_sequences * time; }
 };
 
+// The rows in which a batch holds the features of samples: of each sample `rows` rows of `width` values for each of
+// `modalities` modalities that have features. Where there are two, `width` divides the size of the patches of both, and
+// the last rows of the modality with fewer values are 0.
+struct FeatureRows {
+  int64_t width = 0, rows = 0, modalities = 1;
+
+  int64_t per_sample() const { return rows * modalities; }
+};
+
 // Shape of a task's samples, from which a model is built.
 struct SampleShape {
   SampleShape() = default;
@@ -65,6 +78,13 @@ struct SampleShape {
   int64_t classes = 0;   // labels are < classes; 0: samples have no labels
   // Sequences of a sample, each of another modality and padded to the same length; `time` is that of all together.
   int64_t modalities = 1;
+  int64_t second_patches = 0, second_features = 0;  // of the second of two modalities, if it has patches
+
+  FeatureRows feature_rows() const {
+    if (second_features == 0) return {features, patches, 1};
+    const int64_t width = std::gcd(features, second_features);
+    return {width, std::max(patches * features, second_patches * second_features) / width, 2};
+  }
 };
 
 // Wraps ids in host memory as a tensor.

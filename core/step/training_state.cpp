@@ -88,14 +88,15 @@ TokenBatch planned_batch(Context& ctx, const StateSetup& s, const Model& model, 
   const bool is_text = s.sample.vocab > 0 && s.sample.classes == 0;
   const DocumentMode documents = is_text ? document_mode(s.config.data.documents) : DocumentMode::joined;
   // A window of a text ends early at evaluation, or with its document.
-  if (s.sample.vocab > 0 && (!is_text || !ctx.training || documents == DocumentMode::fit))
+  if ((s.sample.vocab > 0 || s.sample.modalities > 1) && (!is_text || !ctx.training || documents == DocumentMode::fit))
     batch.lengths = host(sequences, DType::i32);
   if (documents == DocumentMode::separate) {
     batch.document_begins = host(tokens, DType::i32);
     batch.document_ends = host(tokens, DType::i32);
   }
   if (s.sample.features > 0) {
-    batch.features = host(Shape{batch.samples() * s.sample.patches, s.sample.features}, wide(ctx.dtype));
+    const FeatureRows rows = s.sample.feature_rows();
+    batch.features = host(Shape{batch.samples() * rows.per_sample(), rows.width}, wide(ctx.dtype));
   }
   if (memory) batch.memory = &memory;
   return batch;

@@ -1,4 +1,5 @@
-// Pairs of an image and a text of its class, for models that compare both (core/model/pair_model.h).
+// Pairs of an image or sound and a text, image or sound of its class, for models that compare both
+// (core/model/pair_model.h).
 #pragma once
 #include <array>
 

@@ -91,6 +91,18 @@ static void refuse(const AugmentConfig& config, const char* key, bool is_set, co
   if (is_set) raise<UsageError>("{}: only for {}", config.where(key), kind);
 }
 
+AugmentConfig image_augmentation(AugmentConfig augment) {
+  augment.time_shift = augment.snr = augment.mask_time = 0;
+  augment.mask_bands = 0;
+  return augment;
+}
+
+AugmentConfig sound_augmentation(AugmentConfig augment) {
+  augment.shift = 0;
+  augment.flip = false;
+  return augment;
+}
+
 void refuse_image_augmentation(const DataConfig& config) {
   refuse(config.augment, "shift", config.augment.shift > 0, "images");
   refuse(config.augment, "flip", config.augment.flip, "images");

@@ -161,6 +161,9 @@ std::unique_ptr<Task> open_task(const TrainConfig& config, const std::string& ch
 Json read_description(const std::string& task, const std::string& checkpoint);
 
 // Throw UsageError where augmentation of images, of sounds, or of either is configured, for samples that are none.
+// What of an augmentation is for images, and for sounds.
+AugmentConfig image_augmentation(AugmentConfig augment);
+AugmentConfig sound_augmentation(AugmentConfig augment);
 void refuse_image_augmentation(const DataConfig& config);
 void refuse_sound_augmentation(const DataConfig& config);
 void refuse_augmentation(const DataConfig& config);

@@ -8,6 +8,7 @@
 #include "tests/apps/programs.h"
 #include "tests/support/catch.h"
 #include "tests/support/tiny_images.h"
+#include "tests/support/tiny_sounds.h"
 
 using namespace moe;
 using namespace moe::test;
@@ -127,6 +128,45 @@ TEST_CASE("a run of pairs that is interrupted, or on two ranks with micro-batche
   CHECK(ranks[19]["loss"].get<double>() == Approx(whole[19]["loss"].get<double>()).epsilon(1e-2));
 }
 
+TEST_CASE("a model of images and sounds learns to find one by the other, resumes, and two ranks train like one") {
+  const Quarters data;
+  write_numbered_sounds(data.folder / "sounds", 24);
+  const Arguments sounds{"data.pairs.second=" + data.folder.path() + "/sounds",
+                         "data.audio={rate: 8000, seconds: 0.2, bands: 16}", "data.augment={shift: 1, time_shift: 20}",
+                         "model.patch_frames=5", "model.patch_bands=8"};
+  const Finished trained = run_child(data.train(sounds));
+  INFO(trained.err);
+  REQUIRE(trained.code == 0);
+  CHECK(data.records("eval").back()["recall@1"].get<double>() > 0.8);
+  const Finished evaluated = run_child(program("moe-eval") + Arguments{data.folder / "run", "--split", "test"});
+  INFO(evaluated.err);
+  REQUIRE(evaluated.code == 0);
+  CHECK(std::stod(evaluated.out) > 0.8);
+  const Finished inspected = run_child(program("moe-inspect") + Arguments{data.folder / "run", "--json"});
+  REQUIRE(inspected.code == 0);
+  CHECK(parse_json(inspected.out)["modality_load"].contains("sound"));
+
+  fs::remove_all(data.folder / "run/checkpoints/step_00000200");
+  const auto whole = data.records("train");
+  REQUIRE(run_child(data.train(sounds)).code == 0);
+  const auto resumed = data.records("train");
+  REQUIRE(resumed.size() == whole.size());
+  CHECK(resumed.back()["loss"] == whole.back()["loss"]);
+
+  const Finished parallel =
+      run_child(mpirun(2) + data.train(sounds + Arguments{"name=parallel", "train.steps=5", "train.micro_batches=3"}));
+  INFO(parallel.err);
+  REQUIRE(parallel.code == 0);
+  const auto ranks = data.records("train", "parallel");
+  REQUIRE(ranks.size() == 5);
+  CHECK(ranks[0]["loss"].get<double>() == Approx(whole[0]["loss"].get<double>()).epsilon(1e-5));
+  CHECK(ranks[4]["loss"].get<double>() == Approx(whole[4]["loss"].get<double>()).epsilon(1e-2));
+  // What is for neither part is refused.
+  const Finished refused = run_child(data.train({"name=other", "data.augment={snr: 10}"}));
+  CHECK(refused.code == 2);
+  CHECK_THAT(refused.err, Catch::Contains("data.augment.snr"));
+}
+
 TEST_CASE("what is no pair is refused with the key to change") {
   const Quarters data;
   const auto refused = [&](const Arguments& assignments) {
@@ -135,12 +175,12 @@ TEST_CASE("what is no pair is refused with the key to change") {
     return run.err;
   };
   CHECK_THAT(refused({"data.pairs.second="}), Catch::Contains("data.pairs.second"));
-  CHECK_THAT(refused({"data.pairs.second=" + data.folder.path() + "/images"}), Catch::Contains("data.pairs.second"));
+  CHECK_THAT(refused({"data.path=" + data.folder.path() + "/names"}), Catch::Contains("data.pairs.second"));
   CHECK_THAT(refused({"model.pooling=class_token"}), Catch::Contains("model.pooling"));
   CHECK_THAT(refused({"train.label_smoothing=0.1"}), Catch::Contains("train.label_smoothing"));
   CHECK_THAT(refused({"curriculum={sampler: importance, signals: {entropy: 1}}"}),
              Catch::Contains("curriculum.signals.entropy"));
   for (const char* split : {"train", "validation", "test"})
     write_bytes(data.folder / (std::string("names/") + split + ".tsv"), "0\tone\n1\ttwo\n2\tthree\n");
-  CHECK_THAT(refused({}), Catch::Contains("no training text of the class 3"));
+  CHECK_THAT(refused({}), Catch::Contains("no training sample of the class 3"));
 }

@@ -223,10 +223,10 @@ TEST_CASE("spoken digits are made with voices that are held out, the same at eve
               "echo \"$*\" >>" +
                   (folder / "calls") + "\ncat " + (folder / "tone.wav") + "\n");
   fs::permissions(fake, fs::perms::owner_all);
-  const auto make = [&](const std::string& name) {
+  const auto make = [&](const std::string& name, const std::string& options = "") {
     return run_child({"/bin/sh", "-c",
                       "PATH=" + (folder / "bin") + ":$PATH; " MOE_SCRIPTS "/make_spoken_digits --small --jobs 2 " +
-                          (folder / name)});
+                          options + (folder / name)});
   };
   const Finished made = make("a");
   INFO(made.err);
@@ -250,4 +250,6 @@ TEST_CASE("spoken digits are made with voices that are held out, the same at eve
   CHECK(files == 120);
   CHECK(read_file(folder / "a/one/en-us+m1_0.wav") != read_file(folder / "a/one/en-us+m1_1.wav"));  // the noise
   CHECK(make("a").err.find("exists") != std::string::npos);
+  REQUIRE(make("c", "--figures ").code == 0);
+  CHECK(read_file(folder / "a/one/en-us+m1_0.wav") == read_file(folder / "c/1/en-us+m1_0.wav"));
 }

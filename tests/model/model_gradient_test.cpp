@@ -120,6 +120,9 @@ static const Case kCases[] = {
     {"pairs, a constant temperature, dense, post-norm",
      "{task: pairs, model: {arrangement: dense, norm_place: post, attention: {causal: false}, contrast: "
      "{learn_temperature: false, temperature: 0.3}}}"},
+    {"pairs of images and sounds, micro-batches, the last patch, all experts",
+     "{task: pairs, model: {pooling: last, attention: {causal: false, position: learned}}, data: "
+     "{labelled: {format: sound_folders}}, moe: {router: {kind: topk, k: 4}}, train: {batch: 7, micro_batches: 3}}"},
     {"classifier, post-norm, biases",
      "{task: classify, model: {norm_place: post, bias: true, attention: {causal: false}}}"},
 };

@@ -99,6 +99,8 @@ TEST_CASE("attention equals the reference", "[hopper]") {
                                        {97, false},
                                        {130, false},
                                        {250, false}}) {
+      // Long sequences once per width of the kernels: 32, 64 with groups of heads, and 128.
+      if (time > 97 && layout.d_head != 31 && layout.d_head < 64) continue;
       layout.time = time;
       layout.causal = causal;
       const Tensor qkv = ctx.normal({2 * time, layout.width()}, 1);

@@ -83,6 +83,7 @@ TEST_CASE("grouped products equal the reference", "[hopper]") {
   for (const int64_t experts : {1, 3, 5}) {
     for (const int64_t rows : {0, 1, 33, 130}) {
       for (const auto& [out, in] : {std::pair{1, 1}, std::pair{31, 33}, std::pair{65, 32}, std::pair{136, 40}}) {
+        if (experts == 5 && in != 32) continue;  // one width shows that further experts are found
         for (const Imbalance& imbalance : imbalances(experts, 1))
           check_products(ctx, experts, rows, out, in, imbalance);
       }

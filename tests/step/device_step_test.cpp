@@ -99,6 +99,13 @@ model: {layers: 1, d_model: 24, pooling: last, bias: true, init_std: 0.05, atten
 moe: {experts: 5, d_ff: 33}
 data: {sequence: 19}
 train: {batch: 6}
+)",
+    R"(
+task: pairs
+model: {layers: 1, d_model: 24, init_std: 0.05, attention: {heads: 3, causal: false, position: learned}}
+moe: {experts: 4, d_ff: 24, modality_bias: true}
+data: {sequence: 13, labelled: {format: sound_folders}}
+train: {batch: 5, micro_batches: 2}
 )"};
 
 TEST_CASE("the compared models are of every task and kind of samples") {

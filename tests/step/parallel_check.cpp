@@ -167,6 +167,10 @@ static const Case kCases[] = {
      "0.7}}, "
      "train: {batch: 3}}",
      false, true},
+    {"pairs of images and sounds, batch of 5, 2 micro-batches",
+     "{task: pairs, model: {attention: {causal: false, position: learned}}, moe: {modality_bias: true}, train: {batch: "
+     "5, micro_batches: 2}, data: {labelled: {format: sound_folders}}}",
+     false, true},
     {"pairs, a noisy copy", "{task: pairs, moe: {strategy: stochastic}, train: {batch: 7}}", false, true},
     {"classifier, batch of 3, expert choice",
      "{task: classify, model: {attention: {causal: false}}, moe: {router: {kind: expert_choice, group: sequence}}, "

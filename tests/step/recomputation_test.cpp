@@ -220,6 +220,7 @@ static const char* kModels[] = {
     "data: {documents: fit}",
     "{task: pairs, model: {attention: {causal: false}}, moe: {modality_bias: true, balance: [{kind: entropy_local, "
     "modality: second}], router: {kind: topk, input_dropout: 0.2}}}",
+    "{task: pairs, model: {attention: {causal: false}}, data: {labelled: {format: sound_folders}}}",
 };
 
 TEST_CASE("recomputation changes no bit of a step of any model") {

@@ -26,11 +26,13 @@ static std::string sample_kind(const TrainConfig& config) {
 }
 
 SampleShape tiny_shape(const TrainConfig& config, int64_t vocab) {
-  SampleShape shape(config.task == "classify" && sample_kind(config) != "texts" ? 0 : vocab);
+  const bool has_sounds = config.task == "pairs" && sample_kind(config) == "sounds";
+  SampleShape shape(has_sounds || (config.task == "classify" && sample_kind(config) != "texts") ? 0 : vocab);
   shape.time = config.data.sequence;
-  if (config.task == "pairs") {  // an image has one patch less than the longest text has tokens
+  if (config.task == "pairs") {  // an image has one patch less than the longest text has tokens, or a sound has patches
     shape.classes = vocab, shape.modalities = 2;
     shape.patches = config.data.sequence - 1, shape.features = 6;
+    if (has_sounds) shape.second_patches = config.data.sequence, shape.second_features = 4;
     shape.time = 2 * config.data.sequence;
   }
   if (config.task != "classify") return shape;
@@ -51,13 +53,15 @@ std::vector<std::string> missing_tasks(const std::vector<TrainConfig>& configs) 
   for (const SampleKind& kind : sample_kinds()) {
     require(kind.name, [&](const TrainConfig& c) { return c.task == "classify" && sample_kind(c) == kind.name; });
   }
+  require("pairs of images and sounds",
+          [&](const TrainConfig& c) { return c.task == "pairs" && sample_kind(c) == "sounds"; });
   return missing;
 }
 
 RandomBatch::RandomBatch(const TrainConfig& config, int64_t vocab, uint64_t seed, uint64_t step)
     : sequences(config.train.batch) {
   const SampleShape shape = tiny_shape(config, vocab);
-  time = shape.time, patch_features = shape.features;
+  time = shape.time, patch_features = shape.feature_rows().width;
   const RandomKey key{seed, RandomPurpose::test, 0, step};
   const auto draw = [&](int64_t i) {
     return static_cast<int32_t>(key.bits(static_cast<uint64_t>(i)) % static_cast<uint64_t>(vocab));
@@ -94,7 +98,7 @@ RandomBatch::RandomBatch(const TrainConfig& config, int64_t vocab, uint64_t seed
   }
 }
 
-// Pairs of images and texts in three classes.
+// Pairs of images and texts or sounds in three classes.
 void RandomBatch::draw_pairs(const SampleShape& shape, const RandomKey& key, const RandomKey& pixels) {
   modalities = 2;
   const int64_t half = time / 2;
@@ -104,16 +108,22 @@ void RandomBatch::draw_pairs(const SampleShape& shape, const RandomKey& key, con
     };
     labels.push_back(drawn(time, 3));
     lengths.push_back(static_cast<int32_t>(shape.patches));
-    lengths.push_back(i == 0 ? static_cast<int32_t>(half) : 1 + drawn(time + 1, half));
+    lengths.push_back(i == 0 || shape.second_patches > 0 ? static_cast<int32_t>(half) : 1 + drawn(time + 1, half));
     for (int64_t t = 0; t < time; ++t) {
       const bool counts = t % half < lengths[lengths.size() - (t < half ? 2 : 1)];
       const bool has_id = counts && t >= half;
-      inputs.push_back(has_id ? drawn(t, shape.vocab) : kPaddingToken);
+      if (shape.vocab > 0) inputs.push_back(has_id ? drawn(t, shape.vocab) : kPaddingToken);
       targets.push_back(counts ? 0 : kIgnoreTarget);
     }
   }
-  for (int64_t i = 0; i < sequences * shape.patches * shape.features; ++i) {
-    features.push_back(pixels.normal(static_cast<uint64_t>(i)));
+  const FeatureRows rows = shape.feature_rows();
+  const int64_t each = rows.per_sample() * rows.width;
+  for (int64_t i = 0; i < sequences * each; ++i) {
+    // What is after a part's patches is not read.
+    const bool is_first = i % each < rows.rows * rows.width;
+    const int64_t own = is_first ? shape.patches * shape.features : shape.second_patches * shape.second_features;
+    const bool counts = i % each % (rows.rows * rows.width) < own;
+    features.push_back(counts ? pixels.normal(static_cast<uint64_t>(i)) : NAN);
   }
 }
 

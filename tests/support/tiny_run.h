@@ -16,7 +16,7 @@ TrainConfig config_from(const std::string& yaml);
 // The shape of the tests' samples: texts with `vocab` kinds of tokens; with `task: classify` images or, with their
 // format, sounds of data.sequence patches in `vocab` classes or, with a text format, labelled texts of up to
 // data.sequence tokens with `vocab` kinds of tokens and `vocab` classes; with `task: pairs` images of data.sequence - 1
-// patches and texts of up to data.sequence tokens.
+// patches and texts of up to data.sequence tokens or, with a format of sounds, sounds of data.sequence patches.
 SampleShape tiny_shape(const TrainConfig& config, int64_t vocab);
 
 // The tasks, and of labelled samples the kinds, that none of these configurations has. Tests of whole steps require

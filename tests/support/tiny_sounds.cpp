@@ -52,21 +52,24 @@ std::vector<float> tone(double hertz, double seconds, int64_t rate, double ampli
   return samples;
 }
 
-void write_sound_folders(const std::string& folder, int64_t each, uint64_t seed) {
+void write_numbered_sounds(const std::string& folder, int64_t each) {
+  write_sound_folders(folder, each, 1, {{"0", 300}, {"1", 700}, {"2", 1500}, {"3", 3200}});
+}
+
+void write_sound_folders(const std::string& folder, int64_t each, uint64_t seed,
+                         const std::vector<ToneClass>& classes) {
   constexpr int64_t kRate = 8000;
-  const char* const classes[] = {"high", "low", "mid"};
-  const double hertz[] = {3600, 400, 1200};
   std::string validation, test;
-  for (size_t label = 0; label < 3; ++label) {
-    std::filesystem::create_directories(fmt::format("{}/{}", folder, classes[label]));
+  for (size_t label = 0; label < classes.size(); ++label) {
+    std::filesystem::create_directories(fmt::format("{}/{}", folder, classes[label].name));
     for (int64_t i = 0; i < each; ++i) {
       const RandomKey key{seed, RandomPurpose::test, static_cast<uint32_t>(label), static_cast<uint64_t>(i)};
       std::vector<float> samples(static_cast<size_t>(key.words(1)[0] % 400));  // silence before the tone
-      for (const float x : tone(hertz[label] * (0.9 + 0.2 * static_cast<double>(key.uniform(0))), 0.1, kRate))
+      for (const float x : tone(classes[label].hertz * (0.9 + 0.2 * static_cast<double>(key.uniform(0))), 0.1, kRate))
         samples.push_back(x);
       samples.resize(1600);
       for (size_t s = 0; s < samples.size(); ++s) samples[s] += 0.02f * key.normal(10 + s);
-      const std::string name = fmt::format("{}/{}.wav", classes[label], i);
+      const std::string name = fmt::format("{}/{}.wav", classes[label].name, i);
       write_bytes(folder + "/" + name, wav_bytes(samples, kRate));
       if (i % 6 == 4) validation += name + "\n";
       if (i % 6 == 5) test += name + "\n";

@@ -66,6 +66,8 @@ static std::map<std::string, std::string> configurations(const TemporaryFolder& 
   std::filesystem::create_directories(names);
   for (const char* split : {"train", "validation"})
     test::write_bytes(names + "/" + split + ".tsv", "0\ttop left\n1\ttop right\n2\tlow left\n3\tlow right\n");
+  const std::string numbered = folder / "numbered";
+  test::write_numbered_sounds(numbered, 6);
   const std::string documents = folder / "documents";
   test::write_bytes(folder / "texts.jsonl",
                     "{\"text\": \"one of the documents\"}\n{\"text\": \"a\"}\n{\"text\": \"and another document\"}\n");
@@ -87,13 +89,17 @@ static std::map<std::string, std::string> configurations(const TemporaryFolder& 
       {"pairs",
        fmt::format("task: pairs, data: {{sequence: 12, path: {}, pairs: {{second: {}}}, labelled: {{validation: "
                    "1}}}}",
-                   images, names)}};
+                   images, names)},
+      {"images with sounds",
+       fmt::format("task: pairs, data: {{path: {}, pairs: {{second: {}}}, audio: {{seconds: 0.2}}, labelled: "
+                   "{{validation: 1}}}}",
+                   images, numbered)}};
 }
 
 // The configurations of a task: one for each kind of samples that it has.
 static std::vector<std::string> kinds_of(const TaskKind& task) {
   if (task.name == std::string("classify")) return sample_kinds().names();
-  if (task.name == std::string("pairs")) return {task.name};
+  if (task.name == std::string("pairs")) return {task.name, "images with sounds"};
   return {task.name, "separate documents", "documents that fit"};
 }
 
