@@ -9,6 +9,7 @@
 #include "core/base/check.h"
 #include "core/base/integer.h"
 #include "core/base/json.h"
+#include "core/base/log.h"
 #include "data/chat_template.h"
 #include "data/content_hash.h"
 
@@ -37,7 +38,7 @@ static std::string documents_name(std::string_view split) {
 
 // The first file in `folder` that a preparation does not write, or "".
 static std::string foreign_file(const std::string& folder) {
-  std::set<std::string> ours = {"corpus.json", "corpus.json.partial"};
+  std::set<std::string> ours = {"corpus.json", "corpus.json.partial", InterruptedPreparation::kRequestFile};
   for (const std::string_view split : kSplitNames) {
     for (const std::string& name :
          {file_name(split), lengths_name(split), unknown_name(split), documents_name(split), scored_name(split)}) {
@@ -96,13 +97,31 @@ void CorpusFolderWriter::remove_temporary() {
   if (fs::exists(temporary_) && foreign_file(temporary_).empty()) fs::remove_all(temporary_, ignored);
 }
 
+std::unique_ptr<Tokenizer> CorpusFolderWriter::take_interrupted() {
+  if (fs::exists(temporary_) && !foreign_file(temporary_).empty()) return nullptr;
+  interrupted_ = InterruptedPreparation::take(temporary_, folder_ + ".interrupted", source_);
+  return interrupted_ ? interrupted_->tokenizer() : nullptr;
+}
+
+bool CorpusFolderWriter::take_document(int split, std::string_view text, EncodedText& encoded) {
+  if (!interrupted_ || !interrupted_->take_document(split, text, encoded.ids)) return false;
+  encoded.bytes = std::ssize(text);
+  return true;
+}
+
+void CorpusFolderWriter::pass_document(int split) {
+  if (interrupted_) interrupted_->pass_document(split);
+}
+
 void CorpusFolderWriter::begin(std::unique_ptr<Tokenizer> tokenizer, bool of_text) {
-  remove_temporary();  // left by a preparation that was killed
+  remove_temporary();  // left by a preparation of something else that was killed
   std::error_code error;
   fs::create_directories(temporary_, error);
   if (error) raise<DataError>("cannot create {}: {}", temporary_, error.message());
   tokenizer_ = std::move(tokenizer);
   of_text_ = of_text;
+  if (of_text) InterruptedPreparation::write_request(temporary_, source_, *tokenizer_);
+  if (interrupted_ && !of_chats_) interrupted_->open(*tokenizer_);
   const bool keeps_measures = of_text && !tokenizer_->bytes_by_id().has_value();
   for (size_t i = 0; i < writers_.size(); ++i) {
     const std::string folder = temporary_ + "/";
@@ -265,6 +284,10 @@ void CorpusFolderWriter::finish(const std::string& name, const std::array<std::o
   manifest.sources = sources_;
   for (size_t i = 0; i < writers_.size(); ++i) finish_split(i, raw_bytes[i], manifest);
   manifest.write(temporary_);
+  if (interrupted_ && interrupted_->taken() > 0)
+    log::info("{} documents had been encoded by the preparation that was interrupted", interrupted_->taken());
+  interrupted_.reset();
+  fs::remove(temporary_ + "/" + InterruptedPreparation::kRequestFile);
   if (replace_) {
     const std::string old = folder_ + ".replaced";
     rename_durably(folder_, old);

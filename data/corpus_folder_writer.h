@@ -11,6 +11,7 @@
 
 #include "data/corpus_manifest.h"
 #include "data/document_index.h"
+#include "data/interrupted_preparation.h"
 #include "data/output_lock.h"
 #include "data/token_writer.h"
 #include "data/tokenizer.h"
@@ -37,6 +38,15 @@ class CorpusFolderWriter {
   ~CorpusFolderWriter();
 
   bool already_prepared() const { return already_prepared_; }
+
+  // Takes over what a preparation of the same source left when it was killed: returns its tokenizer, with which begin()
+  // is to be called; null if there is nothing of use.
+  std::unique_ptr<Tokenizer> take_interrupted();
+  // Whether the interrupted preparation had encoded the next document of the split, with this text; then fills
+  // `encoded`. After begin().
+  bool take_document(int split, std::string_view text, EncodedText& encoded);
+  // Passes over its next document, which is encoded again.
+  void pass_document(int split);
 
   // `of_text`: the tokens stand for bytes of text. Their measures are stored where the tokenizer's ids do not determine
   // them.
@@ -77,6 +87,7 @@ class CorpusFolderWriter {
   bool already_prepared_ = false;
   bool replace_ = false;
   std::unique_ptr<Tokenizer> tokenizer_;
+  std::unique_ptr<InterruptedPreparation> interrupted_;
   struct SplitWriter {
     std::unique_ptr<TokenWriter> tokens, lengths, unknown;  // the last two: null where ids give them, or without text
     int64_t waiting = 0;                                    // bytes that no token includes yet

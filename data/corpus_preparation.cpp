@@ -227,7 +227,8 @@ bool prepare_corpus(PreparationOptions options) {
   CorpusFolderWriter folder(options.output, describe_source(options, plan), options.force);
   if (folder.already_prepared()) return false;
 
-  std::unique_ptr<Tokenizer> tokenizer = make_tokenizer(options, plan, progress);
+  std::unique_ptr<Tokenizer> tokenizer = folder.take_interrupted();
+  if (!tokenizer) tokenizer = make_tokenizer(options, plan, progress);
   DocumentWriter documents(folder, end_of_document(options, *tokenizer));
   folder.set_sources(plan.input.source_names());
   if (options.field.chat) folder.set_chats();

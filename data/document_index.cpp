@@ -9,7 +9,7 @@ namespace moe {
 constexpr int32_t kMagic = 20261130;
 constexpr int32_t kVersion = 1;
 constexpr int64_t kBytes = sizeof(Document);
-constexpr size_t kBufferedDocuments = size_t{1} << 14;
+constexpr size_t kBufferedDocuments = size_t{1} << 10;  // few, so that an interrupted preparation has most of them
 
 static_assert(sizeof(Document) == 16, "documents are stored as they are");
 

@@ -49,6 +49,7 @@ void DocumentWriter::add(const Piece& piece) {
   write_waiting();
   is_long_ = true;
   folder_.begin_document(split_, document.source);
+  folder_.pass_document(split_);
   write_long(document.text, document.offset, false);
 }
 
@@ -72,8 +73,12 @@ void DocumentWriter::end_document(bool is_complete) {
 void DocumentWriter::write_waiting() {
   std::vector<EncodedText> encoded(num_waiting_);
   std::vector<std::exception_ptr> errors(num_waiting_);
+  std::vector<bool> is_taken(num_waiting_);
+  for (size_t i = 0; i < num_waiting_; ++i)
+    is_taken[i] = folder_.take_document(waiting_[i].split, waiting_[i].text, encoded[i]);
 #pragma omp parallel for schedule(dynamic, 1)
   for (size_t i = 0; i < num_waiting_; ++i) {
+    if (is_taken[i]) continue;
     try {
       encoded[i] = folder_.of_chats() ? folder_.encode_chat(waiting_[i].text, waiting_[i].offset, waiting_[i].in_reply)
                                       : folder_.encode(waiting_[i].text, waiting_[i].offset);

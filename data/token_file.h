@@ -18,6 +18,10 @@ struct TokenFormat {
 };
 constexpr TokenFormat kTokenFormat16 = {20240520, 1, 2};
 constexpr TokenFormat kTokenFormat32 = {20240801, 7, 4};
+// The narrowest one for a vocabulary.
+constexpr TokenFormat token_format(int64_t vocab_size) {
+  return vocab_size <= 65536 ? kTokenFormat16 : kTokenFormat32;
+}
 using TokenHeader = std::array<int32_t, 256>;
 constexpr int64_t kTokenHeaderBytes = sizeof(TokenHeader);
 

@@ -10,10 +10,7 @@ namespace moe {
 constexpr size_t kBufferBytes = size_t{1} << 20;
 
 TokenWriter::TokenWriter(const std::string& path, int64_t vocab_size)
-    : path_(path),
-      vocab_size_(vocab_size),
-      format_(vocab_size <= 65536 ? kTokenFormat16 : kTokenFormat32),
-      file_(path) {
+    : path_(path), vocab_size_(vocab_size), format_(token_format(vocab_size)), file_(path) {
   buffer_.reserve(kBufferBytes);
 }
 
