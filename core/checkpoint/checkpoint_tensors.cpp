@@ -57,6 +57,10 @@ struct CollectedTensor {
 static std::vector<float> collect(const Optimizer& optimizer, const CollectedTensor& t) {
   const Tensor whole = t.kind ? optimizer.collect(t.group, *t.kind, t.value) : t.value.tensor;
   std::vector<float> values(as_index(whole.size()));
+  if (whole.dtype == DType::bf16 && whole.device == Device::cpu) {
+    std::transform(whole.as<BFloat16>(), whole.as<BFloat16>() + whole.size(), values.begin(), to_float);
+    return values;
+  }
   MOE_CHECK(whole.dtype == DType::f32, "a collected tensor of {}", name_of(whole.dtype));
   if (whole.device == Device::cuda) {
     if (!values.empty()) cuda::copy_now(values.data(), whole.data, whole.bytes(), cuda::Direction::to_host);

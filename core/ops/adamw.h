@@ -16,7 +16,8 @@ struct AdamWStep {
 
 // weight, first_moment, second_moment (n) are updated in place; gradient (n) is set to zero if `clear_gradient`. bf16
 // weights come with a `master` (n) f32, which is updated; the weights are its rounded values. All other tensors are f32
-// then. Throws InternalError when sizes or types do not match.
+// then. With f32 or bf16 weights the first moment may be bf16: its value of this update is rounded to nearest after the
+// weight has moved by it. Throws InternalError when sizes or types do not match.
 void adamw(Context& ctx, Tensor weight, Tensor first_moment, Tensor second_moment, Tensor gradient,
            const AdamWStep& step, Tensor master = {});
 

@@ -9,6 +9,7 @@
 #include "core/ops/attention_layout.h"
 #include "core/ops/attention_window.h"
 #include "core/ops/gemm.h"
+#include "core/tensor/bfloat16.h"
 
 namespace moe::cpu {
 
@@ -125,6 +126,9 @@ struct KernelTable {
   CpuKernels<float> f32;
   CpuKernels<double> f64;
   Bf16Kernels bf16;
+  // The same as f32.adamw, with a first moment that is stored in bf16.
+  void (*adamw_bf16_moment)(float* weight, BFloat16* first_moment, float* second_moment, float* gradient, int64_t n,
+                            const AdamWFactors<float>& factors);
   // The rate in GFLOP/s that `threads` threads reach together with independent fused multiply-adds of f32 vectors. The
   // best of several short trials.
   double (*fma_peak_gflops)(int threads);

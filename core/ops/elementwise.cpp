@@ -14,9 +14,9 @@ namespace moe {
 
 void fill_zero(Context& ctx, Tensor x) {
   if (on_cuda(ctx)) return cuda::fill_zero(ctx, x);
-  run(ctx, x.dtype == DType::i32 ? DType::f32 : x.dtype, [&]<class T>(T) {
-    T* p = static_cast<T*>(x.data);
-    const int64_t n = x.size();
+  run(ctx, DType::f32, [&]<class T>(T) {  // zero has no bit in any type
+    char* p = static_cast<char*>(x.data);
+    const auto n = static_cast<int64_t>(x.bytes());
 #pragma omp parallel for simd schedule(static)
     for (int64_t i = 0; i < n; ++i) p[i] = 0;
   });

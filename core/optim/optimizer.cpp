@@ -40,17 +40,21 @@ Optimizer::Optimizer(const OptimizerOptions& options, const Setup& setup, std::v
   const bool rounds = wide(stored) != stored;
   size_t elements = 0;
   for (const ParameterGroup group : kTrainedGroups) elements += static_cast<size_t>(groups_[as_index(group)].held);
-  const size_t tensors = kinds_.size() + (rounds ? 1 : 0);
+  const auto type_of = [&](const OptimizerStateKind& kind) {
+    return kind.narrow && stored != DType::f64 ? DType::bf16 : wide(stored);
+  };
+  size_t element_bytes = rounds ? size_of(wide(stored)) : 0;
+  for (const OptimizerStateKind& kind : kinds_) element_bytes += size_of(type_of(kind));
   // Every tensor begins at a multiple of 64 bytes, and an arena is never empty.
-  const size_t padding = 64 * (tensors * kTrainedGroups.size() + 1);
+  const size_t padding = 64 * ((kinds_.size() + 1) * kTrainedGroups.size() + 1);
   arena_ = std::make_unique<Arena>(
       ctx.planning ? Arena::planning("optimizer", ctx.device)
-                   : Arena("optimizer", ctx.device, tensors * elements * size_of(wide(stored)) + padding, ctx.managed));
+                   : Arena("optimizer", ctx.device, element_bytes * elements + padding, ctx.managed));
   for (const ParameterGroup name : kTrainedGroups) {
     const Tensor values = parameters_.buffer(name).value;
     Group& group = groups_[as_index(name)];
-    for (size_t i = 0; i < kinds_.size(); ++i) {
-      group.states.push_back(arena_->allocate(Shape{group.held}, wide(stored)));
+    for (const OptimizerStateKind& kind : kinds_) {
+      group.states.push_back(arena_->allocate(Shape{group.held}, type_of(kind)));
       fill_zero(ctx, group.states.back());
     }
     if (rounds) {

@@ -42,6 +42,7 @@ enum class StateMerge {
 struct OptimizerStateKind {
   std::string name;  // checkpoints store it as "NAME.PARAMETER"
   StateMerge merge;
+  bool narrow = false;  // bf16 where parameters are no f64; otherwise f32. Checkpoints store f32 either way.
 };
 
 // What one update has in common for all parameters.

@@ -15,9 +15,10 @@ struct AdamWFactors {
   bool clear_gradient;
 };
 
-// N parameters per thread, everything in one pass. With a master the weight is only written.
-template <class T, int N>
-__global__ void adamw_kernel(T* weight, float* master, float* first, float* second, float* gradient, AdamWFactors f,
+// N parameters per thread, everything in one pass. With a master the weight is only written. M: the type of the first
+// moment.
+template <class T, class M, int N>
+__global__ void adamw_kernel(T* weight, float* master, M* first, float* second, float* gradient, AdamWFactors f,
                              int64_t n) {
   const int64_t i = thread_in_grid() * N;
   if (i >= n) return;
@@ -52,14 +53,17 @@ void adamw(Context& ctx, Tensor weight, Tensor first_moment, Tensor second_momen
                              .keep = static_cast<float>(1 - step.learning_rate * step.weight_decay),
                              .clip = static_cast<float>(step.gradient_scale),
                              .clear_gradient = step.clear_gradient};
-  float *m = first_moment.as<float>(), *v = second_moment.as<float>(), *g = gradient.as<float>();
+  float *v = second_moment.as<float>(), *g = gradient.as<float>();
   float* exact = master ? master.as<float>() : nullptr;
-  for_type(weight.dtype, [&]<class T>(T) {
-    T* w = weight.as<T>();
-    const bool vectors = in_vectors<T>(n, w, exact, m, v, g);
-    const auto kernel = vectors ? adamw_kernel<T, kPerVector<T>> : adamw_kernel<T, 1>;
-    launch(ctx, kernel, blocks_for(n, kThreads * (vectors ? kPerVector<T> : 1)), kThreads, 0, w, exact, m, v, g,
-           factors, n);
+  for_type(first_moment.dtype, [&]<class M>(M) {
+    for_type(weight.dtype, [&]<class T>(T) {
+      T* w = weight.as<T>();
+      M* m = first_moment.as<M>();
+      const bool vectors = in_vectors<T>(n, w, exact, m, v, g);
+      const auto kernel = vectors ? adamw_kernel<T, M, kPerVector<T>> : adamw_kernel<T, M, 1>;
+      launch(ctx, kernel, blocks_for(n, kThreads * (vectors ? kPerVector<T> : 1)), kThreads, 0, w, exact, m, v, g,
+             factors, n);
+    });
   });
 }
 

@@ -53,6 +53,40 @@ TEST_CASE("AdamW equals the reference over several steps") {
   }
 }
 
+TEST_CASE("AdamW with a first moment in bf16 equals the reference that rounds it after each step") {
+  TestContext ctx(GENERATE(from_range(tested_dtypes())));
+  if (ctx.dtype == DType::f64) return;  // refused below
+  for (const int64_t n : {0, 1, 31, 32, 33, 257}) {
+    const Tensor exact = ctx.wide_normal({n}, 1), m = ctx.constant({n}, 0, DType::bf16), v = ctx.wide_zeros({n});
+    const bool rounds = ctx.dtype == DType::bf16;
+    const Tensor w = rounds ? ctx.output({n}) : exact, master = rounds ? exact : Tensor{};
+    std::vector<double> weight = values(exact);
+    std::vector<float> first(weight.size());
+    std::vector<double> second(weight.size());
+    for (int64_t update = 1; update <= 5; ++update) {
+      const Tensor g = ctx.wide_normal({n}, 10 + static_cast<uint32_t>(update));
+      for (size_t i = 0; i < weight.size(); ++i) {
+        const double gradient = get(g, static_cast<int64_t>(i));
+        first[i] = 0.9f * first[i] + (1.0f - 0.9f) * static_cast<float>(gradient);
+        second[i] = 0.95 * second[i] + 0.05 * gradient * gradient;
+        const double m_hat = static_cast<double>(first[i]) / (1 - std::pow(0.9, update)),
+                     v_hat = second[i] / (1 - std::pow(0.95, update));
+        weight[i] -= 1e-2 * (m_hat / (std::sqrt(v_hat) + 1e-8) + 0.1 * weight[i]);
+        first[i] = to_float(to_bfloat16(first[i]));
+      }
+      adamw(ctx, w, m, v, g, {.learning_rate = 1e-2, .weight_decay = 0.1, .update = update}, master);
+      // A sum that lies half way between two values of bf16 may round to either.
+      check_close("first moment", m, {first.begin(), first.end()}, {0x1p-7, 0});
+    }
+    check_close("weight", exact, weight, {1e-4, 1e-5});
+    check_close("second moment", v, second);
+  }
+  TestContext exact(DType::f64);
+  CHECK_THROWS_AS(
+      adamw(exact, exact.zeros({3}), exact.constant({3}, 0, DType::bf16), exact.zeros({3}), exact.zeros({3}), {}),
+      InternalError);
+}
+
 TEST_CASE("AdamW leaves a weight without gradient to weight decay alone") {
   TestContext ctx;
   const Tensor w = ctx.constant({3}, 2);

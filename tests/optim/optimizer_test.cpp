@@ -168,6 +168,10 @@ TEST_CASE("an optimizer takes memory for the states that its options need") {
   CHECK(none == 0);
   CHECK(sum > 0);
   CHECK(moments == 2 * sum);
+  const size_t narrow = f.optimizer("{kind: adamw, first_moment: bf16}")->bytes();
+  CHECK(narrow < moments);
+  // Two bytes less for each of 62 elements, besides what each of two tensors is padded by.
+  CHECK(narrow + 2 * 62 + 2 * 64 >= moments);
 }
 
 TEST_CASE("options without a kind belong to AdamW, as in version 0.1.0; options of another kind are refused") {

@@ -9,7 +9,8 @@ namespace moe::test {
 
 // Below `optimizer`, in YAML.
 inline std::vector<std::string> optimizer_variants() {
-  std::vector<std::string> variants{"{kind: sgd, momentum: 0}", "{kind: sgd, nesterov: true}"};
+  std::vector<std::string> variants{"{kind: sgd, momentum: 0}", "{kind: sgd, nesterov: true}",
+                                    "{kind: adamw, first_moment: bf16}"};
   for (const Member& optimizer : family<Optimizer>()) variants.push_back("{kind: " + optimizer.name + "}");
   return variants;
 }

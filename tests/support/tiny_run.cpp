@@ -243,8 +243,9 @@ std::map<std::string, std::vector<double>> named_states(TinyRun& run) {
   for (const ParameterGroup group : kTrainedGroups) {
     for (size_t kind = 0; kind < optimizer.state_kinds().size(); ++kind) {
       optimizer.visit_state(group, kind, [&](const NamedTensor& t) {
-        result[optimizer.state_kinds()[kind].name + "." + t.name] = {t.tensor.as<float>(),
-                                                                     t.tensor.as<float>() + t.tensor.size()};
+        std::vector<float> list;
+        append_floats(run.state.ctx, list, t.tensor);
+        result[optimizer.state_kinds()[kind].name + "." + t.name] = {list.begin(), list.end()};
       });
     }
   }

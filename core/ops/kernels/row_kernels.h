@@ -40,7 +40,8 @@ void cross_entropy(const CrossEntropyRows<T>& x);
 template <class T>
 void dropout(T* x, int64_t rows, int64_t d, const DropoutDraw<T>& draw);
 
-template <class T>
-void adamw(T* weight, T* first_moment, T* second_moment, T* gradient, int64_t n, const AdamWFactors<T>& factors);
+// `first_moment`: of T, or with f32 of bf16
+template <class T, class M>
+void adamw(T* weight, M* first_moment, T* second_moment, T* gradient, int64_t n, const AdamWFactors<T>& factors);
 
 }  // namespace moe::cpu::inline MOE_LEVEL

@@ -23,7 +23,7 @@ constexpr CpuKernels<T> kKernels{.gemm = kGemm<T>,
                                  .log_softmax_backward = log_softmax_backward<T>,
                                  .cross_entropy = cross_entropy<T>,
                                  .dropout = dropout<T>,
-                                 .adamw = adamw<T>};
+                                 .adamw = adamw<T, T>};
 
 extern const KernelTable table;
 const KernelTable table{.f32 = kKernels<float>,
@@ -32,6 +32,7 @@ const KernelTable table{.f32 = kKernels<float>,
                                  .attention = kKernels<float>.attention,
                                  .pack_b = nullptr,
                                  .peak_gflops = fma_peak_gflops},
+                        .adamw_bf16_moment = adamw<float, BFloat16>,
                         .fma_peak_gflops = fma_peak_gflops};
 
 }  // namespace moe::cpu::inline MOE_LEVEL
