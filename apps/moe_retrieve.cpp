@@ -1,6 +1,8 @@
 // moe-retrieve: datastores of a model's states: builds them, searches them, and interpolates the model with them.
 #include <algorithm>
+#include <functional>
 #include <iostream>
+#include <map>
 #include <optional>
 
 #include "apps/command_line.h"
@@ -11,10 +13,12 @@
 #include "core/base/text.h"
 #include "core/checkpoint/checkpoint.h"
 #include "core/checkpoint/files.h"
+#include "core/convert/scratch_folder.h"
 #include "core/inspect/retrieval_report.h"
 #include "core/nearest/faiss_search.h"
 #include "core/record/run_folder.h"
 #include "core/reload/load_run.h"
+#include "core/retrieval/neighbour_map.h"
 #include "core/step/cpu_setup.h"
 #include "core/tasks/open_corpus.h"
 #include "data/content_hash.h"
@@ -33,6 +37,7 @@ struct Options {
   IvfPqOptions ivf;
   std::vector<int64_t> ks;
   std::vector<double> shares;
+  int64_t chunk = 64, length = 64, window = 0;
   int64_t k = 8, tuning_tokens = 0, expert_parallel = 0;
   int threads = 0;
   double lambda = -1, temperature = 0;
@@ -380,6 +385,78 @@ static void search(const Options& given_options, MpiSession& session) {
   }
 }
 
+// Rank 0: the chunk for each of a split's chunks, whose vectors `vectors(begin, count)` returns.
+static SplitNeighbours neighbours_in(const NeighbourFacts& facts, const KeyStore& chunks, const Task& task,
+                                     const std::string& split, int64_t training_tokens, int64_t count,
+                                     const std::function<std::vector<float>(int64_t, int64_t)>& vectors) {
+  constexpr int64_t kQueriesAtOnce = 4096;
+
+  const FlatSearch search(chunks);
+  SplitNeighbours result{format_hash(task.content_hash(split)), {}};
+  for (int64_t begin = 0; begin < count; begin += kQueriesAtOnce) {
+    const std::vector<float> queries = vectors(begin, std::min(kQueriesAtOnce, count - begin));
+    const auto nearest = nearest_chunks(facts, chunks, search, queries, begin, training_tokens, split == "train");
+    result.nearest.insert(result.nearest.end(), nearest.begin(), nearest.end());
+  }
+  return result;
+}
+
+static void find_chunks(const Options& options, MpiSession& session) {
+  Subject s = load_subject(options, session);
+  NeighbourFacts facts{.checkpoint = s.run.checkpoint,
+                       .model = s.model,
+                       .key = options.key,
+                       .chunk = options.chunk,
+                       .length = options.length,
+                       .window = options.window > 0 ? options.window : s.run.config.data.sequence};
+  const KeyKind kind = key_kind(options.key);
+  const auto read = [&](const std::string& split, const ChunkVisitor& visit) {
+    const auto set = s.task->evaluation_set(split, options.evaluation);
+    read_chunks(*s.run.state, s.run.groups, *s.run.world, *set, kind, options.evaluation.sequences, options.chunk,
+                visit);
+    return set->num_tokens() + 1;
+  };
+  std::optional<ScratchFolder> scratch;
+  std::optional<KeyStore> chunks;
+  std::map<std::string, SplitNeighbours> splits;
+  int64_t training_tokens = 0;
+  if (s.first) {
+    scratch.emplace(options.output + ".chunks");
+    write_store(scratch->path() + "/store", {.key = kind}, [&](const StoreSink& add) {
+      training_tokens = read("train", [&](int64_t chunk, std::span<const float> vector) {
+        KeyedTokens one{std::ssize(vector), {vector.begin(), vector.end()}, {0}, {chunk * options.chunk}, {0}};
+        add(one);
+      });
+    });
+    chunks.emplace(scratch->path() + "/store");
+    splits["train"] = neighbours_in(facts, *chunks, *s.task, "train", training_tokens, chunks->size(),
+                                    [&](int64_t begin, int64_t count) {
+                                      std::vector<float> queries(as_index(count * chunks->width()));
+                                      chunks->read_keys(begin, count, queries);
+                                      return queries;
+                                    });
+  } else {
+    read("train", {});
+  }
+  for (const std::string split : {"validation", "test"}) {
+    if (!s.task->has_split(split)) continue;
+    std::vector<float> vectors;
+    read(split,
+         [&](int64_t, std::span<const float> vector) { vectors.insert(vectors.end(), vector.begin(), vector.end()); });
+    if (!s.first) continue;
+    const int64_t width = chunks->width();
+    splits[split] = neighbours_in(facts, *chunks, *s.task, split, training_tokens, std::ssize(vectors) / width,
+                                  [&](int64_t begin, int64_t count) {
+                                    const auto from = vectors.begin() + begin * width;
+                                    return std::vector<float>(from, from + count * width);
+                                  });
+  }
+  if (!s.first) return;
+  write_neighbours(options.output, facts, training_tokens, splits);
+  log::info("{} | {} | {} chunks of {} tokens, prefixes of up to {} before windows of up to {}", options.output,
+            s.task->data_name(), chunks->size(), facts.chunk, facts.length, facts.window);
+}
+
 static int retrieve(int argc, char** argv, MpiSession& session) {
   CommandLine app(
       "Datastores of a model's states (kNN-LM): a key and the token after it for each token of a text. "
@@ -400,7 +477,7 @@ static int retrieve(int argc, char** argv, MpiSession& session) {
       .one_of({"f16", "bf16", "f32"});
   CommandLine indexes = app.add_subcommand("index", "add an IVF-PQ index to a store: compressed keys in lists");
   indexes.add_option("store", o.store, "folder of a store").required();
-  indexes.add_option("--lists", o.ivf.lists, "lists of keys; default: 4 * sqrt(entries)").not_negative();
+  indexes.add_option("--lists", o.ivf.lists, "lists of keys; default: sqrt(entries)").not_negative();
   indexes.add_option("--bytes", o.ivf.bytes, "bytes of a key's code, a divisor of its numbers; default: a quarter")
       .not_negative();
   indexes.add_option("--sample", o.ivf.sample, "keys that it is trained on; default: 256 per list, at least 16,384")
@@ -427,9 +504,24 @@ static int retrieve(int argc, char** argv, MpiSession& session) {
   o.add_run(evaluates);
   o.add_interpolation(evaluates, false);
   evaluates.add_option("--split", o.split, "text to evaluate; default: test");
+  CommandLine nears = app.add_subcommand("neighbours",
+                                         "for training with data.retrieval: the nearest chunk of the "
+                                         "training text for each chunk of the corpus");
+  o.add_run(nears);
+  nears.add_option("-o,--output", o.output, "folder of the result").required();
+  nears.add_option("--chunk", o.chunk, "tokens of a chunk, of whose keys the mean is compared")
+      .capture_default_str()
+      .between(1, 1 << 20);
+  nears.add_option("--length", o.length, "most tokens of a prefix (data.retrieval.length)")
+      .capture_default_str()
+      .between(1, 1 << 20);
+  nears.add_option("--window", o.window, "most tokens of a window (data.sequence); default: the run's")
+      .between(0, 1 << 20);
+  nears.add_option("--key", o.key, "hidden or routing").capture_default_str().one_of({"hidden", "routing"});
   if (const auto code = parse_command_line(app, argc, argv, session)) return *code;
   const PeerWatch peers(*session.world());
   if (builds.parsed()) build(o, session);
+  if (nears.parsed()) find_chunks(o, session);
   if (indexes.parsed()) make_index(o, session);
   if (infos.parsed()) print_info(o, session);
   if (searches.parsed()) search(o, session);

@@ -8,7 +8,8 @@
 
 #include "core/base/json_text.h"
 #include "core/base/philox.h"
-#include "core/checkpoint/files.h"
+#include "core/checkpoint/checkpoint.h"
+#include "tests/apps/compare_runs.h"
 #include "tests/apps/programs.h"
 #include "tests/support/catch.h"
 #include "tests/support/tiny_images.h"
@@ -194,4 +195,60 @@ TEST_CASE("stores of ranks, threads and compressed keys give the figures of one 
   const Json tuned = parse_json(done(tune).out);
   CHECK(place.evaluated("store", {"--tuned", place.folder / "tuned.json"}).at("results").at(0).at("lambda") ==
         tuned.at("lambda"));
+}
+
+TEST_CASE("a run with retrieved prefixes resumes to the bit, gives on ranks what one gives, and shows them apart",
+          "[slow][retrieval]") {
+  REQUIRES_FAISS();
+  const Place place;
+  const Arguments neighbours{place.folder / "run", "--chunk", "8",         "--length", "12",
+                             "--window",           "16",      "--threads", "1",        "-o"};
+  done(place.retrieve("neighbours", neighbours + Arguments{place.folder / "near"}));
+  done(mpirun(2) + place.retrieve("neighbours", neighbours + Arguments{place.folder / "near2"}));
+  CHECK(fs::file_size(place.folder / "near/train.bin") == fs::file_size(place.folder / "near2/train.bin"));
+  const auto train = [&](const std::string& name, const Arguments& more) {
+    return program("moe-train") + Arguments{"-c", place.folder / "run/config.yaml"} +
+           settings(Arguments{"name=" + name, "data.sequence=16",
+                              "data.retrieval.neighbours=" + (place.folder / "near"), "data.retrieval.length=12",
+                              "train.steps=20", "evaluate.every=10", "log.every=1", "checkpoint.every=5"} +
+                    more);
+  };
+  const Finished planned = run_child(train("planned", {}) + Arguments{"--dry-run"});
+  CHECK(planned.code == 0);
+  done(train("straight", {}));
+  REQUIRE(run_child(train("stopped", {"train.time_limit=1s"})).code % 143 == 0);  // ended early, or not
+  const Finished resumed = run_child(train("stopped", {}) + Arguments{"--resume", "must"});
+  CHECK(resumed.code == 0);
+  const auto last = [&](const std::string& run) { return find_checkpoint(place.folder / run, "last"); };
+  CHECK(largest_difference(last("straight"), last("stopped")) == 0);
+  done(mpirun(2) + train("ranks", {}));
+  CHECK(largest_difference(last("straight"), last("ranks")) < 1e-3);
+
+  const auto bpc = [&](const std::string& run, const Arguments& more = {}) {
+    return parse_json(done(program("moe-eval") + Arguments{place.folder / run, "--json", "--threads", "1"} + more).out);
+  };
+  const Json straight = bpc("straight");
+  CHECK(straight.at("retrieved").get<int64_t>() == 12);
+  CHECK(straight.at("tokens") == bpc("run").at("tokens"));
+  CHECK(bpc("straight", {"--batch", "3"}).at("bpc").get<double>() == Approx(straight.at("bpc").get<double>()));
+
+  const Json layers = parse_json(done(program("moe-inspect") + Arguments{place.folder / "straight", "--json"}).out)
+                          .at("specialisation")
+                          .at("layers");
+  CHECK(layers.at(0).at("retrieved").at("value").get<double>() >= 0);
+  CHECK(layers.at(0).at("load_of_prefix").size() == 4);
+  CHECK(layers.at(0).at("load_of_window").size() == 4);
+
+  // Other neighbours are other data; a changed file is refused.
+  done(place.retrieve("neighbours", {place.folder / "run", "--chunk", "4", "--length", "12", "--window", "16", "-o",
+                                     place.folder / "other"}));
+  const Finished other = run_child(train(
+      "straight", {"data.retrieval.neighbours=" + (place.folder / "other"), "train.steps=30", "train.extend=stretch"}));
+  INFO(other.err);
+  CHECK(other.code == 4);
+  const std::string file = place.folder / "near/train.bin";
+  std::string bytes = read_file(file);
+  bytes[0] = static_cast<char>(~bytes[0]);
+  write_bytes(file, bytes);
+  CHECK(run_child(train("damaged", {})).code == 4);
 }
