@@ -122,7 +122,7 @@ void build_ivf_pq(const KeyStore& store, const IvfPqOptions& options) {
   if (entries < kCodes * kKeysPerList / 4)
     raise<UsageError>("{} has {} entries, too few for IVF-PQ; search it exactly", store.folder(), entries);
   const int64_t wanted =
-      options.lists > 0 ? options.lists : static_cast<int64_t>(4 * std::sqrt(static_cast<double>(entries)));
+      options.lists > 0 ? options.lists : static_cast<int64_t>(std::sqrt(static_cast<double>(entries)));
   const int64_t sample =
       std::min(entries, options.sample > 0 ? options.sample : std::max<int64_t>(256 * wanted, 16384));
   const int64_t lists = std::max<int64_t>(1, std::min(wanted, sample / kKeysPerList));

@@ -21,7 +21,7 @@ class FlatSearch : public CandidateSearch {
 };
 
 struct IvfPqOptions {
-  int64_t lists = 0;    // cells of the coarse quantizer; 0: 4 * sqrt(entries), at most one for 39 keys of the sample
+  int64_t lists = 0;    // cells of the coarse quantizer; 0: sqrt(entries), at most one for 39 keys of the sample
   int64_t bytes = 0;    // of a key's code; 0: about a quarter of its numbers
   int64_t sample = 0;   // keys that the quantizers are trained on; 0: 256 for each list, at least 16,384
   uint64_t seed = 1;    // of the sample and of k-means
