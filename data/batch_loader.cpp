@@ -10,6 +10,7 @@ namespace moe {
 void Batch::resize(int64_t num_sequences, int64_t sequence_length) {
   sequences = num_sequences;
   length = sequence_length;
+  prefix = 0;
   inputs.resize(static_cast<size_t>(num_sequences * sequence_length));
   targets.resize(inputs.size());
   sample_ids.resize(static_cast<size_t>(num_sequences));

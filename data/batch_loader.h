@@ -39,6 +39,7 @@ struct Batch {
   // (sequences, length): where in its sequence each place's document begins and ends; empty unless documents are
   // separate
   std::vector<int32_t> document_begins, document_ends;
+  int64_t prefix = 0;           // leading places of each sequence that are a retrieved prefix (data.retrieval)
   std::vector<float> features;  // (sequences, patches, patch_features), of images and sounds
   int64_t patch_features = 0;
 

@@ -92,6 +92,11 @@ void locate_inputs(TrainConfig& config) {
     if (const Found found = find(data.pairs.second, folder_of(data.pairs, "second")); !found.path.empty())
       data.pairs.second = found.path;
   }
+  if (!data.retrieval.neighbours.empty()) {
+    if (const Found found = find(data.retrieval.neighbours, folder_of(data.retrieval, "neighbours"));
+        !found.path.empty())
+      data.retrieval.neighbours = found.path;
+  }
   complete(data.labelled, "vocabulary", data.labelled.vocabulary);
   const std::vector<std::string> words = words_of<TokenizerEntry>();
   if (std::find(words.begin(), words.end(), data.labelled.tokenizer) == words.end())

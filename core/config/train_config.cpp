@@ -82,6 +82,18 @@ void MixtureConfig::fields(FieldVisitor& v) {
              "How far the weights have moved from `weights` (0) to `final_weights` (1) over the run.");
 }
 
+void RetrievalConfig::fields(FieldVisitor& v) {
+  v.field(
+      "neighbours", neighbours,
+      "folder that moe-retrieve neighbours made for the corpus of data.path: before each window, in training and in "
+      "evaluation, the model reads what the training text has at the place that is most like the text before the "
+      "window; empty = no retrieval");
+  v.field("length", length,
+          "tokens of such a prefix, which are not predicted; a sample is that much longer than "
+          "data.sequence",
+          {1, 1 << 20});
+}
+
 void PairsDataConfig::fields(FieldVisitor& v) {
   v.field(
       "second", second,
@@ -149,6 +161,7 @@ void DataConfig::fields(FieldVisitor& v) {
   v.field("tokenizer_absolute", tokenizer_absolute, "where data.tokenizer was found, like data.path_absolute");
   v.group("synthetic", synthetic, "A random Markov source of known entropy rate, for `path: synthetic`.");
   v.group("mixture", mixture, "Samples from several corpora, with weights that may change over the run.");
+  v.group("retrieval", retrieval, "Windows of a text that begin with a retrieved prefix.");
   v.group("labelled", labelled, "Labelled samples, for `task: classify` and `task: pairs`.");
   v.group("pairs", pairs, "Pairs of an image or sound and a text, sound or image, for `task: pairs`.");
   v.group("audio", audio, "The spectrogram of labelled sounds.");

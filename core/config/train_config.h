@@ -50,6 +50,13 @@ struct MixtureConfig : Fields<MixtureConfig> {
   void fields(FieldVisitor& v) override;
 };
 
+struct RetrievalConfig : Fields<RetrievalConfig> {
+  std::string neighbours;
+  int64_t length = 64;
+
+  void fields(FieldVisitor& v) override;
+};
+
 struct PairsDataConfig : Fields<PairsDataConfig> {
   std::string second;
 
@@ -81,6 +88,7 @@ struct DataConfig : Fields<DataConfig> {
   std::string tokenizer_absolute;
   SyntheticDataConfig synthetic;
   MixtureConfig mixture;
+  RetrievalConfig retrieval;
   LabelledDataConfig labelled;
   PairsDataConfig pairs;
   AudioConfig audio;
@@ -89,6 +97,8 @@ struct DataConfig : Fields<DataConfig> {
   // Where the data and the tokenizer are: as they were found (core/config/input_paths.h), or else as they were given.
   const std::string& location() const { return path_absolute.empty() ? path : path_absolute; }
   const std::string& tokenizer_location() const { return tokenizer_absolute.empty() ? tokenizer : tokenizer_absolute; }
+  // Tokens of a text's samples: a retrieved prefix, if there is one, and the window.
+  int64_t places() const { return sequence + (retrieval.neighbours.empty() ? 0 : retrieval.length); }
   // Other data than the configured.
   void use(const std::string& other_path) { path = other_path, path_absolute.clear(), mixture = {}; }
 

@@ -122,7 +122,7 @@ void take_shape(PlainModel& plain, const TrainConfig& config, int64_t vocab) {
   plain.kv_heads = model.kv_heads();
   plain.d_head = model.d_head();
   plain.d_ff = model.dense_d_ff();
-  plain.positions = config.data.sequence;
+  plain.positions = config.data.places();
   plain.rope_theta = model.attention.rope_theta;
   plain.rope_scaling = rope_scaling_of(model.attention.rope_scaling);
   plain.norm_eps = model.norm_eps;

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "core/convert/number_format.h"
+#include "core/checkpoint/number_format.h"
 #include "data/posix_file.h"
 
 namespace moe {

@@ -8,7 +8,7 @@
 #include "core/convert/gguf_tensors.h"
 #include "core/convert/gguf_vocabulary.h"
 #include "core/convert/imported_run.h"
-#include "core/convert/new_folder.h"
+#include "core/checkpoint/new_folder.h"
 
 namespace moe {
 

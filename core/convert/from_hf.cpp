@@ -7,7 +7,7 @@
 #include "core/convert/hf_layout.h"
 #include "core/convert/hf_tokenizer.h"
 #include "core/convert/imported_run.h"
-#include "core/convert/new_folder.h"
+#include "core/checkpoint/new_folder.h"
 
 namespace moe {
 

@@ -7,7 +7,7 @@
 
 #include "core/base/check.h"
 #include "core/base/integer.h"
-#include "core/convert/number_format.h"
+#include "core/checkpoint/number_format.h"
 
 namespace moe {
 

@@ -12,7 +12,7 @@
 #include "core/convert/export_source.h"
 #include "core/convert/hf_tokenizer.h"
 #include "core/convert/model_card.h"
-#include "core/convert/new_folder.h"
+#include "core/checkpoint/new_folder.h"
 #include "core/convert/our_tensors.h"
 
 namespace moe {

@@ -6,7 +6,7 @@
 
 #include "core/convert/exportable.h"
 #include "core/convert/hf_layout.h"
-#include "core/convert/number_format.h"
+#include "core/checkpoint/number_format.h"
 
 namespace moe {
 

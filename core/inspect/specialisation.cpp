@@ -162,6 +162,32 @@ double distance(const std::vector<double>& a, const std::vector<double>& b) {
   return sum;
 }
 
+// The load of each part, where token t has the choices of order[t].
+std::vector<std::vector<double>> loads_of_parts(const StepTrace& trace, const LayerTrace& layer,
+                                                const std::vector<size_t>& order) {
+  std::vector<std::vector<double>> loads(2, std::vector<double>(as_index(layer.experts)));
+  double assignments[2] = {0, 0};
+  for (size_t t = 0; t < order.size(); ++t) {
+    const auto part = as_index(trace.parts[t]);
+    for (const int32_t expert : chosen_by(layer, order[t])) {
+      if (expert != kNoExpert) loads[part][as_index(expert)] += 1, assignments[part] += 1;
+    }
+  }
+  for (size_t part = 0; part < 2; ++part) {
+    for (double& share : loads[part]) share /= std::max(assignments[part], 1.0);
+  }
+  return loads;
+}
+
+void add_retrieved(LayerSpecialisation& result, const StepTrace& trace, const LayerTrace& layer) {
+  if (trace.parts.empty()) return;
+  std::vector<size_t> same(trace.parts.size());
+  std::iota(same.begin(), same.end(), size_t{0});
+  result.load_of_part = loads_of_parts(trace, layer, same);
+  const auto mixed = loads_of_parts(trace, layer, token_permutation(same.size(), 8));
+  result.retrieved = {distance(result.load_of_part[0], result.load_of_part[1]), distance(mixed[0], mixed[1])};
+}
+
 void add_gate(LayerSpecialisation& result, const LayerTrace& layer) {
   std::vector<int32_t> experts;
   std::vector<double> weights;
@@ -190,6 +216,7 @@ constexpr SpecialisationFigure kFigures[] = {
     {"position", "position", "by position", &LayerSpecialisation::position},
     {"source", "source", "by source file", &LayerSpecialisation::source},
     {"label", "class", "by class", &LayerSpecialisation::label},
+    {"retrieved", "prefix", "retrieved prefix against window", &LayerSpecialisation::retrieved},
     {"coactivation", "pairs", "largest co-activation", &LayerSpecialisation::coactivation},
     {"margin", "margin", "margin", &LayerSpecialisation::margin},
     {"gate", "gate", "gate against load", &LayerSpecialisation::gate},
@@ -222,6 +249,7 @@ LayerSpecialisation specialisation_of(const StepTrace& trace, const LayerTrace& 
   result.position = figure_by(ranges, layer, 2);
   result.source = figure_by(as_keys(trace.sources), layer, 3);
   result.label = figure_by(as_keys(trace.labels), layer, 7);
+  add_retrieved(result, trace, layer);
   add_coactivation(result, layer);
   if (!layer.logits.empty()) {
     std::vector<size_t> same(tokens);

@@ -24,6 +24,8 @@ struct LayerSpecialisation {
   // Mean over the ids (ranges of positions, source files, classes of labelled samples) with at least kFewestTokens
   // tokens: the largest share of these tokens that one expert gets.
   ChanceFigure input, next, position, source, label;
+  // Half the sum over experts of |load of a retrieved prefix's tokens - load of the window's|.
+  ChanceFigure retrieved;
   ChanceFigure coactivation;  // mean over experts a of the largest N(a, b) / N(a) over experts b
   ChanceFigure margin;        // mean over tokens: smallest probability of a chosen expert - largest of another one
   ChanceFigure gate;          // half the sum over experts of |share of the gate weight - share of the assignments|
@@ -32,6 +34,7 @@ struct LayerSpecialisation {
   // tokens.
   std::vector<std::vector<double>> coactivation_of;  // (experts, experts)
   std::vector<std::vector<double>> similarity_of;    // (experts, experts): CKA of pairs; empty if it was not measured
+  std::vector<std::vector<double>> load_of_part;     // (prefix and window, experts); empty without prefixes
   std::vector<double> load, gate_mass;               // (experts): shares of the assignments and of the gate weight
 
   static constexpr double kFewestTokens = 10;

@@ -4,7 +4,9 @@
 #include <cmath>
 #include <vector>
 
+#include "core/inspect/heat_map.h"
 #include "core/inspect/line_chart.h"
+#include "core/inspect/load_bars.h"
 #include "core/inspect/markup.h"
 #include "core/inspect/page.h"
 
@@ -73,11 +75,51 @@ LineChart saturation_chart(const Inspection& i) {
   return chart;
 }
 
+constexpr const char* kParts[] = {"retrieved prefix", "window"};
+
+bool has_parts(const Inspection& i) {
+  return !i.specialisation.empty() && !i.specialisation[0].load_of_part.empty();
+}
+
+// A bar for each expert, by layer and part.
+std::string parts_text(const Inspection& i) {
+  if (!has_parts(i)) return "";
+  constexpr int kBarColumns = 64;
+  std::string text = "experts by part: share of the part's assignments over the fair share\n";
+  for (const LayerSpecialisation& s : i.specialisation) {
+    for (size_t part = 0; part < 2; ++part) {
+      const std::vector<double>& load = s.load_of_part[part];
+      std::vector<double> relative;
+      for (const double share : load) relative.push_back(share * static_cast<double>(load.size()));
+      text +=
+          fmt::format("{:>5}  {:<16}  {}\n", s.block, kParts[part], load_bars(relative, kBarColumns, Painter(false)));
+    }
+    text += fmt::format("{:>5}  distance between the two {:.3f} (chance {:.3f})\n", "", s.retrieved.value,
+                        s.retrieved.chance);
+  }
+  return text;
+}
+
+std::string parts_markup(const Inspection& i) {
+  if (!has_parts(i)) return "";
+  std::string html;
+  for (size_t part = 0; part < 2; ++part) {
+    std::vector<LayerStats> layers = i.layers;
+    for (size_t l = 0; l < layers.size() && l < i.specialisation.size(); ++l)
+      layers[l].load = i.specialisation[l].load_of_part[part];
+    html += figure(fmt::format("Load by tokens of: {}", kParts[part]),
+                   "share of the part's assignments over the fair share", draw_load_map(layers), "whole");
+  }
+  return html;
+}
+
 }  // namespace
 
 std::string specialisation_text(const Inspection& i) {
   if (i.specialisation.empty()) return "";
-  const auto figures = measured_figures(i);
+  auto figures = measured_figures(i);
+  // It has lines of its own, below the table.
+  std::erase_if(figures, [](const SpecialisationFigure& f) { return f.figure == &LayerSpecialisation::retrieved; });
   std::string text = fmt::format("\nspecialisation on {} tokens: value/chance (with the tokens permuted)\n{:>5}",
                                  i.specialisation_tokens, "layer");
   for (const SpecialisationFigure& f : figures) text += fmt::format(" {:>8}", f.column);
@@ -87,6 +129,7 @@ std::string specialisation_text(const Inspection& i) {
     for (const SpecialisationFigure& f : figures) text += fmt::format(" {:>8}", short_figure(s.*f.figure));
     text += "\n";
   }
+  text += parts_text(i);
   if (i.saturation.empty()) return text;
   text += "router saturation: share of the last evaluation's choices made at step\n";
   const size_t shown = std::min<size_t>(i.saturation.size(), 6);
@@ -122,7 +165,7 @@ std::string specialisation_section(const Inspection& i) {
     }
     html += "</tr>\n";
   }
-  html += "</tbody></table></div>\n";
+  html += "</tbody></table></div>\n" + parts_markup(i);
   return html + (i.saturation.empty() ? "" : plots(draw({saturation_chart(i)})));
 }
 
@@ -133,6 +176,8 @@ Json specialisation_json(const Inspection& i) {
     Json layer{{"layer", s.block}};
     for (const SpecialisationFigure& f : specialisation_figures()) layer[f.name] = to_json(s.*f.figure);
     layer["load"] = s.load;
+    if (!s.load_of_part.empty())
+      layer["load_of_prefix"] = s.load_of_part[0], layer["load_of_window"] = s.load_of_part[1];
     layer["gate_mass"] = s.gate_mass;
     layer["coactivations"] = table(s.coactivation_of);
     layer["similarities"] = table(s.similarity_of);

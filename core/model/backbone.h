@@ -55,6 +55,9 @@ class Backbone {
   Causality causality() const;
   // Signals of the last forward() in training; absent if not requested.
   const RoutingSignals& routing_signals() const { return routing_signals_; }
+  // From now on appends the input (d_model) of the last block's feed-forward part of every token to `list`; nullptr
+  // stops it.
+  void record_last_inputs(std::vector<float>* list) { blocks_.back().record_inputs(list); }
   int64_t layers() const { return static_cast<int64_t>(blocks_.size()); }
   int64_t attention_width() const { return attention_width_; }  // heads * d_head
   const MemoryShape& memory_shape() const { return memory_; }

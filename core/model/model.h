@@ -72,6 +72,8 @@ class Model {
   }
   // Appends the tokens of the last forward() to the batch's context memory. Call it after backward if there is one.
   void remember(Context& ctx, const TokenBatch& batch) { backbone_.remember(ctx, batch); }
+  // See Backbone.
+  void record_last_inputs(std::vector<float>* list) { backbone_.record_last_inputs(list); }
   const MemoryShape& memory_shape() const { return backbone_.memory_shape(); }
   // Whether the gradients of a micro-batch depend on the forward passes of the whole step.
   bool needs_forward_first() const { return compares_samples() || backbone_.needs_sums_before_backward(); }

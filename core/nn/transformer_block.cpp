@@ -4,6 +4,7 @@
 
 #include "core/ops/dropout.h"
 #include "core/ops/elementwise.h"
+#include "core/tensor/copy.h"
 #include "core/tensor/recomputation.h"
 
 namespace moe {
@@ -35,11 +36,16 @@ Tensor TransformerBlock::forward(Context& ctx, const TokenBatch& batch, ConstTen
   return next;
 }
 
+Tensor TransformerBlock::feed(Context& ctx, const TokenBatch& batch, ConstTensor x) {
+  if (inputs_ && !ctx.planning) append_floats(ctx, *inputs_, x);
+  return feed_forward_->forward(ctx, batch, x);
+}
+
 Tensor TransformerBlock::compute(Context& ctx, const TokenBatch& batch, ConstTensor hidden) {
   if (!place_.before) {
     const Tensor attended = attention_.forward(ctx, batch, hidden);
     const Tensor middle = attention_norm_.forward(ctx, add_branch(ctx, batch, hidden, attended, 0));
-    Tensor sum = add_branch(ctx, batch, middle, feed_forward_->forward(ctx, batch, middle), 1);
+    Tensor sum = add_branch(ctx, batch, middle, feed(ctx, batch, middle), 1);
     if (inner_norm_) {
       sum = inner_norm_->forward(ctx, sum);
       add(ctx, sum, middle, sum);
@@ -48,7 +54,7 @@ Tensor TransformerBlock::compute(Context& ctx, const TokenBatch& batch, ConstTen
   }
   const Tensor attended = attention_.forward(ctx, batch, attention_norm_.forward(ctx, hidden));
   const Tensor middle = add_branch(ctx, batch, hidden, attended, 0);
-  const Tensor fed = feed_forward_->forward(ctx, batch, feed_forward_norm_.forward(ctx, middle));
+  const Tensor fed = feed(ctx, batch, feed_forward_norm_.forward(ctx, middle));
   return add_branch(ctx, batch, middle, fed, 1);
 }
 

@@ -3,6 +3,7 @@
 // normalised once more before it is added: h = norm(h + norm(h + feed_forward(h))).
 #pragma once
 #include <memory>
+#include <vector>
 
 #include "core/nn/attention.h"
 #include "core/nn/feed_forward.h"
@@ -50,9 +51,13 @@ class TransformerBlock {
   void remember(Context& ctx, const TokenBatch& batch) { attention_.remember(ctx, batch); }
 
   FeedForward& feed_forward() { return *feed_forward_; }
+  // From now on appends the input (d_model) of the feed-forward part of every token to `list`; nullptr stops it.
+  void record_inputs(std::vector<float>* list) { inputs_ = list; }
 
  private:
   Tensor compute(Context& ctx, const TokenBatch& batch, ConstTensor hidden);
+  // x (tokens, d_model) -> (tokens, d_model)
+  Tensor feed(Context& ctx, const TokenBatch& batch, ConstTensor x);
   // Applies training's dropout to a branch's output, or to its gradient.
   void drop(Context& ctx, const TokenBatch& batch, Tensor branch, uint32_t branch_index) const;
   bool drops(const Context& ctx) const;
@@ -72,6 +77,7 @@ class TransformerBlock {
   Norm feed_forward_norm_;
   std::optional<Norm> inner_norm_;
   std::unique_ptr<FeedForward> feed_forward_;
+  std::vector<float>* inputs_ = nullptr;  // see record_inputs()
 };
 
 }  // namespace moe

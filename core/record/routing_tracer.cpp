@@ -87,6 +87,7 @@ static void describe_tokens(StepTrace& trace, const std::vector<int64_t>& places
     }
     if (!batch.starts.empty()) trace.offsets.push_back(batch.starts[as_index(sample)] + position);
     if (!batch.domains.empty()) trace.sources.push_back(batch.domains[as_index(sample)]);
+    if (batch.prefix > 0) trace.parts.push_back(position >= batch.prefix);
     if (!batch.labels.empty()) trace.labels.push_back(batch.labels[as_index(sample)]);
   }
   const auto elsewhere = [&](int32_t source) { return source != trace.sources[0]; };

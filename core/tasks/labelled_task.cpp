@@ -14,6 +14,10 @@ void LabelledTask::check(const TrainConfig& config) const {
     raise<UsageError>("{}: labelled samples are independent of one another; use joined",
                       config.data.where("documents"));
   }
+  if (!config.data.retrieval.neighbours.empty()) {
+    raise<UsageError>("{}: only texts have retrieved prefixes, with task: language_model",
+                      config.data.retrieval.where("neighbours"));
+  }
   if (config.evaluate.stride > 0) {
     raise<UsageError>("{}: labelled samples have no windows", config.evaluate.where("stride"));
   }

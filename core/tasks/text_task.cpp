@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <utility>
 
 #include "core/base/integer.h"
@@ -12,6 +13,7 @@
 #include "core/evaluate/measure_causality.h"
 #include "core/generate/generate.h"
 #include "core/tasks/open_corpus.h"
+#include "core/tasks/retrieved_prefix.h"
 #include "core/tasks/text_samples.h"
 #include "data/content_hash.h"
 #include "data/document_windows.h"
@@ -66,6 +68,7 @@ class TextTask : public Task {
         bytes_per_token_(train_.bytes_per_token()),
         spelling_bits_(spelling_bits(train_.unknown().value_or(UnknownText{})) /
                        static_cast<double>(std::max<int64_t>(train_.num_tokens(), 1))) {
+    if (!config.data.retrieval.neighbours.empty()) prefix_.emplace(config.data, train_);
     if (others_.empty()) return;
     sources_.push_back({corpus_.name(), samples_.size()});
     for (const MixedCorpus& other : others_) sources_.push_back({other.corpus->name(), other.samples.size()});
@@ -80,6 +83,7 @@ class TextTask : public Task {
   void check(const TrainConfig& config) const override {
     refuse_augmentation(config.data);
     check_mixture(config);
+    check_retrieval(config);
     if (documents_ == DocumentMode::joined) return;
     const bool reads_on = config.curriculum.sampler.kind() == "contiguous";
     if (config.model.attention.memory == 0 && !reads_on) return;
@@ -91,7 +95,7 @@ class TextTask : public Task {
   std::string data_name() const override { return corpus_.name(); }
   SampleShape shape() const override {
     SampleShape shape(corpus_.vocab_size());
-    shape.time = config_.data.sequence;
+    shape.time = config_.data.places();
     return shape;
   }
   int64_t num_samples() const override {
@@ -138,6 +142,7 @@ class TextTask : public Task {
       extent.time = std::max(extent.time, window.tokens);
       extent.tokens += samples->predictions(window);
     }
+    if (prefix_) extent.time += prefix_->length();
     return extent;
   }
   // Of a mixture by the weights with which it begins.
@@ -153,6 +158,12 @@ class TextTask : public Task {
     return all > 0 ? tokens / all : samples_.predictions_per_sample();
   }
   void load(std::span<const SampleVisit> visits, int64_t time, Batch& batch) const override {
+    if (!prefix_) return load_windows(visits, time, batch);
+    Batch windows;
+    load_windows(visits, time - prefix_->length(), windows);
+    prefix_->add("train", windows, batch);
+  }
+  void load_windows(std::span<const SampleVisit> visits, int64_t time, Batch& batch) const {
     load_rows(std::ssize(visits), time, batch, documents_ == DocumentMode::separate, [&](int64_t i) {
       const auto [samples, visit, source] = located(visits[as_index(i)]);
       load_window(samples->split(), samples->window(visit), i, batch);
@@ -203,7 +214,10 @@ class TextTask : public Task {
     const int64_t stride = options.stride > 0 ? options.stride : context;
     if (documents_ == DocumentMode::fit)
       return std::make_unique<EvaluationDocuments>(split_of(split), context, stride, options.tokens);
-    return std::make_unique<EvaluationWindows>(split_of(split), context, stride, options.tokens, documents_);
+    auto windows = std::make_unique<EvaluationWindows>(split_of(split), context, stride, options.tokens, documents_);
+    if (!prefix_) return windows;
+    prefix_->require(split_of(split));
+    return std::make_unique<PrefixedSet>(std::move(windows), split, *prefix_);
   }
   std::vector<std::string> source_names(const std::string& split) const override {
     return corpus_of(split).first->sources();
@@ -223,6 +237,7 @@ class TextTask : public Task {
     for (const MixedCorpus& other : others_) {
       json["mixture"].push_back(format_hash(other.samples.split().content_hash()));
     }
+    if (prefix_) json["retrieval"] = {{"neighbours", prefix_->hash()}, {"length", prefix_->length()}};
     return json;
   }
   void check_mixture(const TrainConfig& config) const {
@@ -245,6 +260,17 @@ class TextTask : public Task {
     if (others_.empty() || config.curriculum.sampler.kind() == "uniform") return;
     raise<UsageError>("{}: a mixture of corpora draws its samples by their weights; use uniform",
                       config.curriculum.where("sampler"));
+  }
+  void check_retrieval(const TrainConfig& config) const {
+    if (!prefix_) return;
+    const char* const with = documents_ != DocumentMode::joined                 ? "data.documents other than joined"
+                             : !others_.empty()                                 ? "data.mixture"
+                             : config.model.attention.memory > 0                ? "model.attention.memory"
+                             : config.curriculum.sampler.kind() == "contiguous" ? "curriculum.sampler: contiguous"
+                                                                                : nullptr;
+    if (with)
+      raise<UsageError>("{}: retrieved prefixes do not go together with {}", config.data.retrieval.where("neighbours"),
+                        with);
   }
   // The samples of the corpus that a visit is to, the visit among them, and the corpus's number.
   struct Located {
@@ -280,6 +306,7 @@ class TextTask : public Task {
   DocumentMode documents_;
   TextSamples samples_;
   std::vector<MixedCorpus> others_;
+  std::optional<RetrievedPrefix> prefix_;
   std::vector<Source> sources_;
   std::vector<int32_t> prompt_;
   std::optional<double> bytes_per_token_;  // of the training text
@@ -290,7 +317,7 @@ class TextTask : public Task {
 
 SampleShape text_shape(const TrainConfig& config, const Json& tokenizer, const std::string& origin) {
   SampleShape shape(load_tokenizer(tokenizer, origin)->vocab_size());
-  shape.time = config.data.sequence;
+  shape.time = config.data.places();
   return shape;
 }
 

@@ -51,6 +51,8 @@ struct StepTrace {
   std::vector<int64_t> offsets{};    // (tokens): place in the split; empty where samples are no windows of a text
   // (tokens): file of the split in which the sample begins; empty where all begin in one.
   std::vector<int32_t> sources{};
+  // (tokens): 0 in a retrieved prefix, 1 in the window after it; empty without prefixes; never in a file.
+  std::vector<int32_t> parts{};
   std::vector<int32_t> labels{};  // (tokens): class of the sample; empty without classes; never in a file
   std::vector<LayerTrace> layers{};
 

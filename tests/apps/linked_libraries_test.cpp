@@ -2,6 +2,8 @@
 // fail where the program's own code does not need it, so each new one is a decision: it is added to the table.
 #include <set>
 #include <sstream>
+#include <string>
+#include <vector>
 
 #include "tests/apps/programs.h"
 #include "tests/support/catch.h"
@@ -16,6 +18,7 @@ struct Library {
   const char* name;  // without its version
   Linked linked;
   bool in_this_build = true;
+  const char* only = nullptr;  // the only program that is linked with it
 };
 
 const Library kLibraries[] = {
@@ -43,6 +46,9 @@ const Library kLibraries[] = {
     {"libicuuc", Linked::always, MOE_HAS_ICU},
     {"libcudart", Linked::always, MOE_HAS_CUDA},
     {"libnccl", Linked::always, MOE_HAS_NCCL},
+    {"libblas", Linked::sometimes, MOE_HAS_FAISS, "moe-retrieve"},  // FAISS itself is a static library
+    {"liblapack", Linked::sometimes, MOE_HAS_FAISS, "moe-retrieve"},
+    {"libopenblas", Linked::sometimes, MOE_HAS_FAISS, "moe-retrieve"},
 };
 
 // The libraries of `readelf -d`, without their versions: "(NEEDED)  Shared library: [libfmt.so.9]".
@@ -60,11 +66,15 @@ std::set<std::string> needed_by(const std::string& file) {
 }  // namespace
 
 TEST_CASE("a program is linked with the listed libraries and no others") {
-  for (const char* name : {"moe-train", "moe-eval", "moe-inspect", "moe-study", "moe-data", "moe-generate", "moe-bench"}) {
+  std::vector<const char*> programs{"moe-train", "moe-eval",     "moe-inspect", "moe-study",
+                                    "moe-data",  "moe-generate", "moe-bench"};
+  if (MOE_HAS_FAISS) programs.push_back("moe-retrieve");
+  for (const std::string name : programs) {
     std::set<std::string> found = needed_by(program(name).front());
     CAPTURE(name, found);
     REQUIRE_FALSE(found.empty());
     for (const Library& library : kLibraries) {
+      if (library.only && name != library.only) continue;
       const bool linked = found.erase(library.name) > 0;
       CAPTURE(library.name, linked);
       if (library.linked == Linked::always) CHECK(linked == library.in_this_build);

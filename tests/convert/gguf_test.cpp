@@ -17,7 +17,7 @@
 #include "core/convert/gguf_tensors.h"
 #include "core/convert/gguf_vocabulary.h"
 #include "core/convert/hf_layout.h"
-#include "core/convert/number_format.h"
+#include "core/checkpoint/number_format.h"
 #include "core/convert/to_gguf.h"
 #include "tests/support/catch.h"
 #include "tests/support/temporary_folder.h"

@@ -78,6 +78,17 @@ TEST_CASE("specialisation by position, source file and class counts tokens of ra
   CHECK(specialisation(trace).position.chance == Approx(0.5));
 }
 
+TEST_CASE("the distance between a retrieved prefix and its window is that of the experts' shares of their tokens") {
+  StepTrace trace = made_up(4, 1, [](int32_t t) { return Chosen{t % 2 + (t < 20 ? 0 : 1)}; });
+  CHECK(std::isnan(specialisation(trace).retrieved.value));
+  CHECK(specialisation(trace).load_of_part.empty());
+  for (int32_t t = 0; t < 40; ++t) trace.parts.push_back(t >= 20);  // experts 0 and 1, then 1 and 2
+  const LayerSpecialisation s = specialisation(trace);
+  CHECK(s.load_of_part == std::vector<std::vector<double>>{{0.5, 0.5, 0, 0}, {0, 0.5, 0.5, 0}});
+  CHECK(s.retrieved.value == Approx(0.5));
+  CHECK(s.retrieved.chance < 0.4);
+}
+
 TEST_CASE("co-activation is the share of an expert's tokens that another expert gets too") {
   // 10 tokens with {0, 1}, 20 with {0, 2}, 10 with {3} alone.
   const StepTrace trace = made_up(4, 2, [](int32_t t) {

@@ -1,4 +1,4 @@
-#include "core/convert/number_format.h"
+#include "core/checkpoint/number_format.h"
 
 #include <bit>
 #include <cmath>

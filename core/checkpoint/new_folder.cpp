@@ -1,4 +1,4 @@
-#include "core/convert/new_folder.h"
+#include "core/checkpoint/new_folder.h"
 
 #include <filesystem>
 #include <system_error>
