@@ -96,6 +96,11 @@ struct RandomKey {
     const double radius = std::sqrt(-2.0 * std::log(open_unit_of(w[0])));
     return static_cast<float>(radius * std::cos(2 * std::numbers::pi * unit_of(w[1])));
   }
+
+  // Standard Gumbel, in f64 as above.
+  MOE_HOST_DEVICE float gumbel(uint64_t element) const {
+    return static_cast<float>(-std::log(-std::log(open_unit_of(words(element)[0]))));
+  }
 };
 
 }  // namespace moe

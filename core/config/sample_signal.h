@@ -6,7 +6,16 @@
 
 namespace moe {
 
-enum class SampleSignal : int { loss, confidence, entropy, expert_variance, gradient, router_entropy, progress };
+enum class SampleSignal : int {
+  loss,
+  confidence,
+  entropy,
+  expert_variance,
+  gradient,
+  router_entropy,
+  router_uncertainty,
+  progress
+};
 
 struct SampleSignalInfo {
   const char* name;
@@ -22,6 +31,7 @@ inline constexpr std::array kSampleSignals = {
     SampleSignalInfo{"expert_variance", "weight of the mean variance among the outputs of a token's chosen experts"},
     SampleSignalInfo{"gradient", "weight of an upper bound on the norm of the sample's gradient"},
     SampleSignalInfo{"router_entropy", "weight of the mean entropy of the routers' probabilities"},
+    SampleSignalInfo{"router_uncertainty", "weight of the mean uncertainty of the routers (moe.router: bayesian)"},
     SampleSignalInfo{"progress", "weight of the decrease of the loss since the last visit"},
 };
 constexpr int kNumSampleSignals = static_cast<int>(kSampleSignals.size());

@@ -99,6 +99,12 @@ RouterPlan plan_hyper(const RouterCase& c) {
   return plan;
 }
 
+RouterPlan plan_bayesian(const RouterCase& c) {
+  RouterPlan plan = plan_topk(c);
+  if (router_options(c).word("posterior") == "ensemble") plan.matrix = RouterMatrix::mean_of_heads;
+  return plan;
+}
+
 RouterPlan plan_uniform(const RouterCase& c) {
   RouterPlan plan;
   plan.routing.k = c.moe.experts;
@@ -157,6 +163,9 @@ constexpr RouterLine kRouters[] = {
     {"mlp", Fate::refused, kMlp, [](const RouterCase&) { return refused(kMlp); }},
     {"random", Fate::refused, kRandom, [](const RouterCase&) { return refused(kRandom); }},
     {"replay", Fate::exact, "topk: no choices are repeated at evaluation", plan_topk},
+    {"reinforce", Fate::exact, "topk: experts are drawn in training only", plan_topk},
+    {"bayesian", Fate::folded, "topk with the posterior's mean, which is computed once for posterior: ensemble",
+     plan_bayesian},
     {"uniform", Fate::folded, "topk of all experts with a router of zeros, which gives each the same weight",
      plan_uniform},
 };
@@ -179,9 +188,14 @@ constexpr CapacityLine kCapacities[] = {
 };
 
 constexpr const char* kTrainingTensors[] = {
-    ".router.noise.weight",                                        // of noisy_topk
-    ".merge_gate.weight",   ".merge_gate.bias", ".noise.moments",  // of the strategy stochastic
-    ".prototypes",                                                 // of the strategy contrastive
+    ".router.noise.weight",  // of noisy_topk
+    ".router.baseline.weight",
+    ".router.baseline.moments",      // of reinforce
+    ".router.log_deviation.weight",  // of bayesian
+    ".merge_gate.weight",
+    ".merge_gate.bias",
+    ".noise.moments",  // of the strategy stochastic
+    ".prototypes",     // of the strategy contrastive
 };
 
 template <class Line>

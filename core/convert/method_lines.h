@@ -14,9 +14,10 @@ namespace moe {
 
 // How the router's matrix of a shared layout is made of our tensors, whose names follow the layer's name.
 enum class RouterMatrix {
-  weight,        // ".router.weight", divided by the temperature
-  zeros,         // all experts are alike
-  hypernetwork,  // computed from ".router.embedding" and the frozen ".router.hyper." matrices
+  weight,         // ".router.weight", divided by the temperature
+  zeros,          // all experts are alike
+  mean_of_heads,  // the mean of the matrices in ".router.heads.weight"
+  hypernetwork,   // computed from ".router.embedding" and the frozen ".router.hyper." matrices
 };
 
 struct RouterPlan {

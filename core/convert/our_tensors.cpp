@@ -26,6 +26,20 @@ std::vector<float> product(const std::vector<float>& a, const std::vector<float>
   return c;
 }
 
+// Each row of `values` holds several rows of this width -> their mean, one row for each.
+std::vector<float> mean_of_parts(const std::vector<float>& values, int64_t parts, int64_t width) {
+  const int64_t rows = std::ssize(values) / (parts * width);
+  std::vector<float> means(as_index(rows * width));
+  for (int64_t r = 0; r < rows; ++r) {
+    for (int64_t i = 0; i < width; ++i) {
+      double sum = 0;
+      for (int64_t p = 0; p < parts; ++p) sum += static_cast<double>(values[as_index((r * parts + p) * width + i)]);
+      means[as_index(r * width + i)] = static_cast<float>(sum / static_cast<double>(parts));
+    }
+  }
+  return means;
+}
+
 }  // namespace
 
 OurTensors::OurTensors(const std::string& checkpoint, const PlainForm& form)
@@ -48,6 +62,14 @@ void OurTensors::fold_router(const std::string& layer, const RouterPlan& plan, c
     case RouterMatrix::zeros:
       folded.values = [n = model.experts.count * model.d_model] { return std::vector<float>(as_index(n)); };
       break;
+    case RouterMatrix::mean_of_heads: {
+      const std::string heads = router + ".heads.weight";
+      folded.uses = {heads};
+      folded.values = [this, heads, width = model.d_model] {
+        return mean_of_parts(stored(heads), tensors_.at(heads).dim(1) / width, width);
+      };
+      break;
+    }
     case RouterMatrix::hypernetwork: {
       const std::string embedding = router + ".embedding", input = router + ".hyper.input.weight",
                         output = router + ".hyper.output.weight";

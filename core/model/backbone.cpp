@@ -79,7 +79,17 @@ Backbone::Backbone(ParameterStore& parameters, const ModelSetup& setup, std::uni
     blocks_.emplace_back(parameters, fmt::format("blocks.{}", layer), layer, config, setup.run, make_feed_forward,
                          moe_configs.count(i) > 0, relative_positions_);
   }
+  check_uncertainty();
   bind_sums();
+}
+
+void Backbone::check_uncertainty() const {
+  if (!signals_[index_of(SampleSignal::router_uncertainty)]) return;
+  for (const MoELayer* layer : moe_layers_) {
+    if (layer->traits().knows_uncertainty) return;
+  }
+  raise<UsageError>(
+      "curriculum.signals.router_uncertainty: no router of this model knows its uncertainty; use moe.router: bayesian");
 }
 
 void Backbone::bind_sums() {
@@ -132,7 +142,8 @@ Tensor Backbone::forward(Context& ctx, const TokenBatch& batch) {
     };
     routing_signals_.router_entropy = sums(SampleSignal::router_entropy);
     routing_signals_.expert_variance = sums(SampleSignal::expert_variance);
-    if (routing_signals_.router_entropy || routing_signals_.expert_variance) ctx.signals = &routing_signals_;
+    routing_signals_.router_uncertainty = sums(SampleSignal::router_uncertainty);
+    if (routing_signals_.any()) ctx.signals = &routing_signals_;
   }
   for (TransformerBlock& block : blocks_) hidden = block.forward(ctx, batch, hidden);
   ctx.signals = nullptr;

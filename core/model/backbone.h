@@ -74,6 +74,8 @@ class Backbone {
   int attention_products() const { return relative_positions_ ? 3 : 2; }
 
  private:
+  // Throws UsageError for a signal that no router has.
+  void check_uncertainty() const;
   // Allocates the layers' sums over tokens, one after another.
   void bind_sums();
 

@@ -71,7 +71,7 @@ Predictions Classifier::predictions(const TokenBatch& batch) const {
 // The blocks' signals per token -> their means over each sample's tokens.
 RoutingSignals Classifier::pooled_signals(Context& ctx, const TokenBatch& batch) const {
   RoutingSignals pooled = backbone_.routing_signals();
-  for (Tensor* signal : {&pooled.router_entropy, &pooled.expert_variance}) {
+  for (Tensor* signal : {&pooled.router_entropy, &pooled.expert_variance, &pooled.router_uncertainty}) {
     if (!*signal) continue;
     const Tensor mean = ctx.allocate_wide(Shape{batch.sequences, 1});
     pool_forward(ctx, mean, signal->reshape(Shape{batch.tokens(), 1}), batch.targets, Pooling::mean);
@@ -89,7 +89,13 @@ Outcome Classifier::losses_and_backward(Context& ctx, const TokenBatch& batch, d
   const Outcome outcome = head_.run(ctx, wanted, d_input, gradient_scale);
   finish_backward(ctx, d_pooled, d_input);
   pool_backward(ctx, d_hidden, d_pooled, batch.targets, pooling_);
-  backbone_.backward(ctx, batch, d_hidden);
+  TokenBatch judged = batch;
+  judged.losses = {.losses = outcome.losses,
+                   .targets = outcome.targets,
+                   .tokens = batch.time,
+                   .weights = batch.weights,
+                   .tokens_of_weight = batch.time};
+  backbone_.backward(ctx, judged, d_hidden);
   return outcome;
 }
 

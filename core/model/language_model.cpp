@@ -40,7 +40,9 @@ Outcome LanguageModel::losses_and_backward(Context& ctx, const TokenBatch& batch
   const Tensor d_input = scratch.allocate(head_input_.shape);
   const Outcome outcome = head_.run(ctx, predictions(batch), d_input, gradient_scale);
   finish_backward(ctx, d_hidden, d_input);
-  backbone_.backward(ctx, batch, d_hidden);
+  TokenBatch judged = batch;
+  judged.losses = {.losses = outcome.losses, .targets = outcome.targets, .weights = batch.weights};
+  backbone_.backward(ctx, judged, d_hidden);
   return outcome;
 }
 

@@ -287,7 +287,8 @@ Outcome PairModel::outcome(Context& ctx, const TokenBatch& batch) {
   if (!signals_.any()) return result;
   TokenSignals signals{result.losses};
   signals.routing = backbone_.routing_signals();
-  for (Tensor* signal : {&signals.routing.router_entropy, &signals.routing.expert_variance}) {
+  for (Tensor* signal :
+       {&signals.routing.router_entropy, &signals.routing.expert_variance, &signals.routing.router_uncertainty}) {
     if (!*signal) continue;
     const Tensor mean = ctx.allocate_wide(Shape{batch.sequences, 1});
     pool_forward(ctx, mean, signal->reshape(Shape{batch.tokens(), 1}), batch.targets, Pooling::mean);
@@ -343,7 +344,13 @@ Outcome PairModel::losses_and_backward(Context& ctx, const TokenBatch& batch, do
   }
   finish_backward(ctx, d_pooled, d_input);
   pool_backward(ctx, d_hidden, d_pooled, batch.targets, pooling_);
-  backbone_.backward(ctx, batch, d_hidden);
+  TokenBatch judged = batch;  // the loss of a direction belongs to the part that it compares from
+  judged.losses = {.losses = result.losses,
+                   .targets = result.targets,
+                   .tokens = batch.time,
+                   .weights = batch.weights,
+                   .tokens_of_weight = 2 * batch.time};
+  backbone_.backward(ctx, judged, d_hidden);
   return result;
 }
 

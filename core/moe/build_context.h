@@ -45,6 +45,9 @@ struct BuildContext {
   // Set by the layer for its parts.
   LayerSums* sums = nullptr;
   MeasureSet* measures = nullptr;
+  // Sums and measures of the tokens' losses, which are only complete after the backward pass.
+  LayerSums* loss_sums = nullptr;
+  MeasureSet* loss_measures = nullptr;
   int64_t experts = 0;               // number that the router chooses from
   std::shared_ptr<Router> router{};  // shared by strategies that follow each other; none: the strategy makes its own
 

@@ -37,6 +37,7 @@ struct UpdateFacts {
 struct CapacityFeedback {
   UpdateFacts update;
   double router_entropy = 0;                     // mean over tokens, divided by ln(experts)
+  double router_uncertainty = 0;                 // mean over tokens; 0 for a router that does not know it
   double assignments = 0;                        // before any was dropped
   std::span<const double> dropped_by_candidate;  // assignments that each candidate would have dropped
 };

@@ -18,13 +18,13 @@ CapacityLimit::CapacityLimit(const BuildContext& setup, LoadStats& load)
       sums_(setup.sums),
       candidate_range_(setup.sums->reserve(capacity_->candidates().size())),
       measures_(setup.measures),
-      loss_measures_(loss_sums_) {
+      loss_measures_(setup.loss_measures) {
   if (!trains_bounded() && !evaluates_bounded()) return;
   capacity_figure_ = measures_->add_figure("capacity");
   dropped_figure_ = measures_->add_figure("dropped");
-  lost_tokens_figure_ = loss_measures_.add_figure("tokens_dropped");
-  lost_loss_figure_ = loss_measures_.add_figure("loss_dropped");
-  kept_loss_figure_ = loss_measures_.add_figure("loss_kept");
+  lost_tokens_figure_ = loss_measures_->add_figure("tokens_dropped");
+  lost_loss_figure_ = loss_measures_->add_figure("loss_dropped");
+  kept_loss_figure_ = loss_measures_->add_figure("loss_kept");
 }
 
 // GroupRoom limits the places to the number of tokens, because no expert gets a token twice.
@@ -119,14 +119,19 @@ void CapacityLimit::observe_losses(Context& ctx, ConstTensor losses, ConstTensor
   if (!limits()) return;
   const LossByDrops sums = loss_by_drops(ctx, losses, lost_, targets);
   if (ctx.planning) return;
-  loss_measures_.add(lost_tokens_figure_, sums.lost_tokens, sums.lost_tokens + sums.kept_tokens);
-  loss_measures_.add(lost_loss_figure_, sums.lost_loss, sums.lost_tokens);
-  loss_measures_.add(kept_loss_figure_, sums.kept_loss, sums.kept_tokens);
+  loss_measures_->add(lost_tokens_figure_, sums.lost_tokens, sums.lost_tokens + sums.kept_tokens);
+  loss_measures_->add(lost_loss_figure_, sums.lost_loss, sums.lost_tokens);
+  loss_measures_->add(kept_loss_figure_, sums.kept_loss, sums.kept_tokens);
 }
 
 void CapacityLimit::after_step(const UpdateFacts& update) {
   const double uniform = std::log(static_cast<double>(std::max<int64_t>(experts_, 2)));
-  capacity_->after_step({update, load_.mean_entropy() / uniform, load_.assignments(), sums_->of(candidate_range_)});
+  const std::optional<size_t> uncertainty = measures_->find(kRouterUncertainty);
+  capacity_->after_step({.update = update,
+                         .router_entropy = load_.mean_entropy() / uniform,
+                         .router_uncertainty = uncertainty ? measures_->value(*uncertainty).value_or(0) : 0,
+                         .assignments = load_.assignments(),
+                         .dropped_by_candidate = sums_->of(candidate_range_)});
 }
 
 Causality CapacityLimit::causality(bool training, int64_t slots) const {

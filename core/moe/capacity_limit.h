@@ -29,12 +29,9 @@ class CapacityLimit {
 
   // Whether there is a bound for the micro-batch that begin() was called for.
   bool limits() const { return factor_ > 0; }
-  // Adds the losses (tokens) of the last micro-batch to measures(), separately for tokens that lost an assignment and
-  // tokens that did not.
+  // Adds the losses (tokens) of the last micro-batch to the layer's measures of losses, separately for tokens that lost
+  // an assignment and tokens that did not.
   void observe_losses(Context& ctx, ConstTensor losses, ConstTensor targets) const;
-  // Figures on these losses. Their sums are complete later than those of the routing.
-  const MeasureSet& measures() const { return loss_measures_; }
-  LayerSums& loss_sums() { return loss_sums_; }
 
   // Called after an update, when its sums are complete; the same on every rank.
   void after_step(const UpdateFacts& update);
@@ -61,8 +58,7 @@ class CapacityLimit {
   LayerSums::Range candidate_range_;
   MeasureSet* measures_;
   size_t capacity_figure_ = 0, dropped_figure_ = 0;
-  LayerSums loss_sums_;
-  MeasureSet loss_measures_;
+  MeasureSet* loss_measures_;
   size_t lost_tokens_figure_ = 0, lost_loss_figure_ = 0, kept_loss_figure_ = 0;
 
   // Of the current micro-batch.

@@ -239,13 +239,14 @@ void require_gradient(const std::string& where, int64_t smallest_k, int64_t expe
 SoftmaxRouter::SoftmaxRouter(const Setup& setup, const SoftmaxOptions& options)
     : SoftmaxRouter(setup, options, ScheduledK(options.k, setup.run, setup.experts, setup.moe.k_factor)) {}
 
-SoftmaxRouter::SoftmaxRouter(const Setup& setup, const SoftmaxOptions& options, const ScheduledK& k, bool frozen)
+SoftmaxRouter::SoftmaxRouter(const Setup& setup, const SoftmaxOptions& options, const ScheduledK& k,
+                             bool may_be_constant)
     : LogitRouter(setup, options, k.largest()),
       k_(k),
       over_chosen_(options.softmax == "chosen"),
       renormalise_(options.renormalise) {
   traits_ = k_.traits();
-  if (!frozen && setup.trains) {
+  if (!may_be_constant && setup.trains) {
     require_gradient(options.k.place().to_string(), k_.smallest(), experts_, over_chosen_ || renormalise_);
   }
 }

@@ -139,9 +139,9 @@ class SoftmaxRouter : public LogitRouter {
  protected:
   // Throws UsageError for a k that is out of range, and for k = 1 with renormalised weights.
   SoftmaxRouter(const Setup& setup, const SoftmaxOptions& options);
-  // With a k other than the options' one. A frozen router may give a single expert the constant weight 1, because it
-  // needs no gradient.
-  SoftmaxRouter(const Setup& setup, const SoftmaxOptions& options, const ScheduledK& k, bool frozen = false);
+  // With a k other than the options' one. `may_be_constant`: a single expert may have the constant weight 1, because
+  // the router is not trained or learns without the weights' gradient.
+  SoftmaxRouter(const Setup& setup, const SoftmaxOptions& options, const ScheduledK& k, bool may_be_constant = false);
 
   void choose(Context& ctx, const TokenBatch& batch, Routing& routing) override;
   void choose_backward(Context& ctx, const TokenBatch& batch, Tensor d_logits, const RoutingGradient& d_routing,

@@ -40,6 +40,13 @@ std::optional<double> MeasureSet::value(size_t i) const {
   return measures_[i].value(sums_.of(measures_[i].range));
 }
 
+std::optional<size_t> MeasureSet::find(const std::string& name) const {
+  for (size_t i = 0; i < measures_.size(); ++i) {
+    if (measures_[i].name == name) return i;
+  }
+  return std::nullopt;
+}
+
 double MeasureSet::weighted_value() const {
   double sum = 0;
   for (size_t i = 0; i < measures_.size(); ++i) {

@@ -13,6 +13,9 @@
 
 namespace moe {
 
+// The figure of a router that knows its uncertainty: the mean over tokens.
+inline constexpr const char* kRouterUncertainty = "router_uncertainty";
+
 class MeasureSet {
  public:
   explicit MeasureSet(LayerSums& sums) : sums_(sums) {}
@@ -45,6 +48,8 @@ class MeasureSet {
   void add(size_t measure, double sum, double count) const;
 
   size_t size() const { return measures_.size(); }
+  // The first measure with this name; nullopt if there is none.
+  std::optional<size_t> find(const std::string& name) const;
   const std::string& name(size_t i) const { return measures_[i].name; }
   // The value from complete sums; nullopt without tokens.
   std::optional<double> value(size_t i) const;

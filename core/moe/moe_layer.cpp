@@ -24,9 +24,12 @@ static double flops_of_assignment(const FeedForwardShape& expert) {
   return 6.0 * static_cast<double>((width_factor(expert.activation) + 1) * expert.d_ff * expert.d_model);
 }
 
-static BuildContext with_parts(BuildContext context, LayerSums& sums, MeasureSet& measures) {
+static BuildContext with_parts(BuildContext context, LayerSums& sums, MeasureSet& measures, LayerSums& loss_sums,
+                               MeasureSet& loss_measures) {
   context.sums = &sums;
   context.measures = &measures;
+  context.loss_sums = &loss_sums;
+  context.loss_measures = &loss_measures;
   context.experts = context.moe.experts;
   return context;
 }
@@ -40,7 +43,8 @@ MoELayer::MoELayer(BuildContext context)
       pair_range_(sums_.reserve(context.counts_pairs ? as_index(num_pairs(experts_)) : 0)),
       modality_range_(sums_.reserve(as_index(context.modalities > 1 ? context.modalities * experts_ : 0))),
       measures_(sums_),
-      strategy_(context.moe.strategy.make(with_parts(context, sums_, measures_))),
+      loss_measures_(loss_sums_),
+      strategy_(context.moe.strategy.make(with_parts(context, sums_, measures_, loss_sums_, loss_measures_))),
       expert_rank_(context.groups.expert->rank()),
       moves_experts_(context.moves_experts && context.groups.expert->size() > 1),
       room_(moves_experts_ ? context.replicas : 0),
@@ -55,7 +59,7 @@ MoELayer::MoELayer(BuildContext context)
                 .router = context.moe.router.kind(),
                 .run = context.run,
                 .modalities = context.modalities}),
-      capacity_(with_parts(context, sums_, measures_), load_),
+      capacity_(with_parts(context, sums_, measures_, loss_sums_, loss_measures_), load_),
       dropout_{context.moe.dropout.make(context.run), layer_},
       parts_{dispatcher_, nullptr, local_experts_, balance_, load_, capacity_, dropout_} {
   if (traits().bounds_load && (capacity_.trains_bounded() || capacity_.evaluates_bounded())) {
@@ -130,7 +134,8 @@ void MoELayer::add_copies_gradients(Context& ctx) {
 
 double MoELayer::auxiliary_loss() const {
   const BalanceSet* own = strategy_->own_balance();
-  return balance_.weighted_value() + measures_.weighted_value() + (own ? own->weighted_value() : 0);
+  return balance_.weighted_value() + measures_.weighted_value() + loss_measures_.weighted_value() +
+         (own ? own->weighted_value() : 0);
 }
 
 bool MoELayer::needs_sums_before_backward() const {
@@ -150,6 +155,7 @@ void MoELayer::begin(Context& ctx, const TokenBatch& batch, ConstTensor x) {
   if (parts_.record) parts_.record->begin();
   balance_.begin(ctx);
   measures_.begin(ctx);
+  loss_measures_.begin(ctx);
   const KeepScope keep(ctx);
   capacity_.begin(ctx, batch, traits().k_at(ctx.step));
 }

@@ -33,8 +33,8 @@ class MoELayer : public FeedForward {
   void observe_losses(Context& ctx, ConstTensor losses, ConstTensor targets) const {
     capacity_.observe_losses(ctx, losses, targets);
   }
-  size_t num_loss_sums() { return capacity_.loss_sums().size(); }
-  void bind_loss_sums(std::span<double> sums) { capacity_.loss_sums().bind(sums); }
+  size_t num_loss_sums() const { return loss_sums_.size(); }
+  void bind_loss_sums(std::span<double> sums) { loss_sums_.bind(sums); }
   // Called after the optimizer's step, with the same arguments on every rank.
   void after_step(Context& ctx, const UpdateFacts& facts = {});
 
@@ -75,7 +75,7 @@ class MoELayer : public FeedForward {
   // Calls visit(name, mean or nullopt) for every figure and auxiliary loss of the layer's measures.
   template <class Visit>
   void for_each_measure(Visit visit) const {
-    for (const MeasureSet* set : {&measures_, &capacity_.measures()}) {
+    for (const MeasureSet* set : {&measures_, &loss_measures_}) {
       for (size_t i = 0; i < set->size(); ++i) visit(set->name(i), set->value(i));
     }
   }
@@ -118,6 +118,8 @@ class MoELayer : public FeedForward {
   LayerSums sums_;
   LayerSums::Range load_range_, pair_range_, modality_range_;
   MeasureSet measures_;
+  LayerSums loss_sums_;
+  MeasureSet loss_measures_;
   std::unique_ptr<Strategy> strategy_;
   const int expert_rank_;  // this rank's index in its expert group
   const bool moves_experts_;

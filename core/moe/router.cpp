@@ -27,6 +27,8 @@ Member random_router();
 Member mlp_router();
 Member uniform_router();
 Member replay_router();
+Member reinforce_router();
+Member bayesian_router();
 
 template <>
 const Table<Member>& family<Router>() {
@@ -53,6 +55,8 @@ const Table<Member>& family<Router>() {
                                        random_router(),
                                        uniform_router(),
                                        replay_router(),
+                                       reinforce_router(),
+                                       bayesian_router(),
                                    }};
   return table;
 }

@@ -24,6 +24,7 @@ struct Routing {
   Tensor weights;               // (tokens, k): weights of the chosen experts' outputs
   Tensor skip;                  // (tokens), or none: the weight of the token itself in its output
   RouterNoise noise;            // or none
+  Tensor uncertainty;           // (tokens), or none: the router's own estimate, at least 0
   std::array<Tensor, 4> extra;  // further tensors that a member needs in its backward
   int64_t most_per_expert = 0;  // upper bound on an expert's tokens if known, else 0
 };

@@ -143,6 +143,9 @@ void SparsePass::report(Context& ctx, const Routing& routing) const {
   if (signals.router_entropy && routing.probabilities) {
     add_router_entropy(ctx, signals.router_entropy, routing.probabilities);
   }
+  if (signals.router_uncertainty && routing.uncertainty) {
+    add(ctx, signals.router_uncertainty, signals.router_uncertainty, routing.uncertainty);
+  }
   if (signals.expert_variance) add_expert_variance(ctx, signals.expert_variance, returned(), plan().position);
   ++signals.passes;
 }

@@ -4,6 +4,7 @@
 #include <numeric>
 #include <span>
 
+#include "core/ops/prediction_losses.h"
 #include "core/tensor/tensor.h"
 
 namespace moe {
@@ -22,6 +23,9 @@ struct TokenBatch {
   int64_t global_tokens = 0;
   int64_t global_sequences = 0;  // likewise
   ConstTensor domains{};         // (sequences) i32, or none: the domain of each sequence's text
+
+  // Set for the backward pass through the blocks, when the losses are known; none in other passes.
+  PredictionLosses losses{};
 
   ConstTensor weights{};  // (predictions) wide, or none: weight of each prediction's loss in the objective
   ConstTensor labels{};   // (samples) i32, for labelled samples; kIgnoreTarget for no label

@@ -61,7 +61,7 @@ void add_expert_variance(Context& ctx, Tensor sums, ConstTensor rows, ConstTenso
 void sample_signals(Context& ctx, Tensor signals, const TokenSignals& in, ConstTensor targets, int64_t time) {
   const int64_t tokens = targets.size(), sequences = signals.dim(0);
   MOE_CHECK(sequences * time == tokens, "{} sequences of {} tokens do not match {} tokens", sequences, time, tokens);
-  MOE_CHECK_SHAPE(signals, {sequences, 6});
+  MOE_CHECK_SHAPE(signals, {sequences, kNumSignalColumns});
   MOE_CHECK_SHAPE(in.losses, {tokens});
   MOE_CHECK(!in.entropy == !in.residual, "entropy and residual must be given together");
   if (in.residual) {
@@ -74,14 +74,14 @@ void sample_signals(Context& ctx, Tensor signals, const TokenSignals& in, ConstT
     const auto data = [](const ConstTensor& x) { return x ? x.as<T>() : nullptr; };
     const T *loss = in.losses.as<T>(), *entropy = data(in.entropy), *residual = data(in.residual),
             *hidden = data(in.hidden), *routers = data(in.routing.router_entropy),
-            *variance = data(in.routing.expert_variance);
+            *variance = data(in.routing.expert_variance), *uncertainty = data(in.routing.router_uncertainty);
     const int64_t d = hidden ? in.hidden.dim(1) : 0;
     const double per_pass = in.routing.passes > 0 ? 1 / static_cast<double>(in.routing.passes) : 0;
     const int32_t* target = targets.as<int32_t>();
     T* out = signals.as<T>();
 #pragma omp parallel for schedule(static)
     for (int64_t s = 0; s < sequences; ++s) {
-      std::array<double, 6> sums{};
+      std::array<double, kNumSignalColumns> sums{};
       double scored = 0;
       for (int64_t t = s * time; t < (s + 1) * time; ++t) {
         if (target[t] == kIgnoreTarget) continue;
@@ -90,6 +90,7 @@ void sample_signals(Context& ctx, Tensor signals, const TokenSignals& in, ConstT
         sums[1] += 1 - std::exp(-static_cast<double>(loss[t]));
         if (variance) sums[3] += per_pass * static_cast<double>(variance[t]);
         if (routers) sums[5] += per_pass * static_cast<double>(routers[t]);
+        if (uncertainty) sums[6] += per_pass * static_cast<double>(uncertainty[t]);
         if (!residual) continue;
         T squares = 0;
         for (int64_t i = 0; i < d; ++i) squares += hidden[t * d + i] * hidden[t * d + i];

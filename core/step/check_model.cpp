@@ -95,7 +95,8 @@ void check_signals(const Facts& f) {
   const std::vector<bool> layers = f.config.model.moe_layers();
   if (std::find(layers.begin(), layers.end(), true) != layers.end()) return;
   const SampleSignalSet signals = measured_signals(f.config.curriculum);
-  for (const SampleSignal signal : {SampleSignal::router_entropy, SampleSignal::expert_variance}) {
+  for (const SampleSignal signal :
+       {SampleSignal::router_entropy, SampleSignal::expert_variance, SampleSignal::router_uncertainty}) {
     if (!signals[index_of(signal)]) continue;
     raise<UsageError>("{}: needs a MoE layer; this model has none",
                       f.config.curriculum.signals.where(kSampleSignals[index_of(signal)].name));

@@ -9,7 +9,7 @@ namespace moe::cuda {
 
 static constexpr int kThreads = 128;
 static constexpr int kWarps = kThreads / kWarp;
-static constexpr int kSignals = 6;
+static constexpr int kSignals = kNumSignalColumns;
 static constexpr int kGradient = 4;
 
 // One warp per token; lanes take strided experts.
@@ -55,7 +55,7 @@ __global__ void expert_variance_kernel(float* sums, const T* rows, const int32_t
 }
 
 struct TokenArrays {
-  const float *losses, *entropy, *residual, *router_entropy, *expert_variance;
+  const float *losses, *entropy, *residual, *router_entropy, *expert_variance, *router_uncertainty;
   float per_pass;
 };
 
@@ -87,6 +87,7 @@ __global__ void sample_signals_kernel(float* signals, TokenArrays in, const T* h
     }
     if (in.expert_variance) sums[3] += static_cast<double>(in.per_pass * in.expert_variance[t]);
     if (in.router_entropy) sums[5] += static_cast<double>(in.per_pass * in.router_entropy[t]);
+    if (in.router_uncertainty) sums[6] += static_cast<double>(in.per_pass * in.router_uncertainty[t]);
   }
   __syncwarp();
   scored = block_sum(scored, slots);
@@ -121,6 +122,7 @@ void sample_signals(Context& ctx, Tensor signals, const TokenSignals& tokens, Co
                        .residual = data(tokens.residual),
                        .router_entropy = data(tokens.routing.router_entropy),
                        .expert_variance = data(tokens.routing.expert_variance),
+                       .router_uncertainty = data(tokens.routing.router_uncertainty),
                        .per_pass = tokens.routing.passes > 0 ? 1.0f / static_cast<float>(tokens.routing.passes) : 0.0f};
   for_type(tokens.hidden ? tokens.hidden.dtype : DType::f32, [&]<class T>(T) {
     launch(ctx, sample_signals_kernel<T>, blocks_for(signals.dim(0), 1), kThreads, 32 * sizeof(double),

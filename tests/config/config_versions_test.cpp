@@ -21,6 +21,7 @@ TEST_CASE("new configurations have the sources' forms, those of version 1 ours")
        {std::pair("router", test::forms_of<Router>()), {"balance", test::forms_of<BalanceLoss>()}}) {
     for (const test::Form& form : forms) {
       INFO(form.kind);
+      if (form.key != "form") continue;
       for (const char* shape : {"{}", "{{kind: {}}}"}) {
         const std::string member = fmt::format(fmt::runtime(shape), form.kind);
         const std::string moe =

@@ -32,6 +32,8 @@ TEST_CASE("the layout follows from the model") {
   CHECK(layout_of("model: {arrangement: dense}") == "llama");
   CHECK(layout_of("model: {arrangement: dense, attention: {qk_norm: head}}") == "qwen3");
   CHECK(layout_of("moe: {strategy: compete}") == "mixtral");
+  CHECK(layout_of("moe: {router: reinforce}") == "mixtral");
+  CHECK(layout_of("moe: {router: {kind: bayesian, posterior: ensemble}}") == "mixtral");
   CHECK(layout_of("moe: {capacity: 1.25}") == "mixtral");
 }
 

@@ -63,16 +63,17 @@ TEST_CASE("the signals of samples are means over their scored tokens") {
       const int64_t sequences = 3, tokens = sequences * time, d = 37;
       const Tensor losses = ctx.wide_normal({tokens}, 1), entropy = ctx.wide_normal({tokens}, 2),
                    residual = ctx.wide_normal({tokens}, 3), hidden = ctx.normal({tokens, d}, 4),
-                   routers = ctx.wide_normal({tokens}, 5), variance = ctx.wide_normal({tokens}, 6);
+                   routers = ctx.wide_normal({tokens}, 5), variance = ctx.wide_normal({tokens}, 6),
+                   uncertainty = ctx.wide_normal({tokens}, 8);
       for (int64_t t = 0; t < tokens; ++t) set(losses, t, std::abs(get(losses, t)));
       const Tensor targets = ctx.random_i32({tokens}, 9, 7);
       for (int64_t t = 0; t < tokens; ++t) {  // the first sequence is padding; in the second every other token is
         if (t < time || (t < 2 * time && t % 2)) set(targets, t, kIgnoreTarget);
       }
-      std::vector<double> expected(18);
+      std::vector<double> expected(3 * kNumSignalColumns);
       for (int64_t s = 0; s < sequences; ++s) {
         double scored = 0;
-        double* sums = expected.data() + s * 6;
+        double* sums = expected.data() + s * kNumSignalColumns;
         for (int64_t t = s * time; t < (s + 1) * time; ++t) {
           if (host_data<int32_t>(targets)[t] == kIgnoreTarget) continue;
           scored += 1;
@@ -85,13 +86,14 @@ TEST_CASE("the signals of samples are means over their scored tokens") {
           sums[3] += get(variance, t) / 4;
           sums[4] += std::pow(get(residual, t), 2) * squares;
           sums[5] += get(routers, t) / 4;
+          sums[6] += get(uncertainty, t) / 4;
         }
-        for (int i = 0; i < 6; ++i) sums[i] = scored > 0 ? sums[i] / scored : 0;
+        for (int i = 0; i < kNumSignalColumns; ++i) sums[i] = scored > 0 ? sums[i] / scored : 0;
         sums[4] = std::sqrt(sums[4]);
       }
       TokenSignals in{losses};
-      if (all) in = {losses, entropy, residual, hidden, {routers, variance, 4}};
-      const Tensor signals = ctx.wide_output({sequences, 6});
+      if (all) in = {losses, entropy, residual, hidden, {routers, variance, uncertainty, 4}};
+      const Tensor signals = ctx.wide_output({sequences, kNumSignalColumns});
       sample_signals(ctx, signals, in, targets, time);
       check_close("signals", signals, expected, close(ctx));
     }
@@ -101,9 +103,10 @@ TEST_CASE("the signals of samples are means over their scored tokens") {
 TEST_CASE("signals refuse invalid arguments") {
   TestContext ctx;
   const Tensor losses = ctx.wide_zeros({6}), targets = ctx.of_i32({6}, {0, 0, 0, 0, 0, 0});
-  CHECK_THROWS_AS(sample_signals(ctx, ctx.wide_output({2, 6}), {losses}, targets, 2), InternalError);
+  CHECK_THROWS_AS(sample_signals(ctx, ctx.wide_output({2, kNumSignalColumns}), {losses}, targets, 2), InternalError);
   CHECK_THROWS_AS(sample_signals(ctx, ctx.wide_output({2, 5}), {losses}, targets, 3), InternalError);
-  CHECK_THROWS_AS(sample_signals(ctx, ctx.wide_output({2, 6}), {losses, losses, losses}, targets, 3), InternalError);
+  CHECK_THROWS_AS(sample_signals(ctx, ctx.wide_output({2, kNumSignalColumns}), {losses, losses, losses}, targets, 3),
+                  InternalError);
   CHECK_THROWS_AS(add_expert_variance(ctx, losses, ctx.zeros({1, 2}), ctx.of_i32({2, 1}, {0, 0})), InternalError);
 }
 

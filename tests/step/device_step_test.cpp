@@ -115,12 +115,16 @@ TEST_CASE("the compared models are of every task and kind of samples") {
 }
 
 TEST_CASE("samples' signals and weights on the device equal the CPU's") {
+  bool is_bayesian = false;
   for (const char* yaml : kModels) {
     INFO(yaml);
     TrainConfig config = config_from(yaml);
+    is_bayesian = !is_bayesian;
+    if (is_bayesian) config.moe.router.select("bayesian");
     // With a context memory samples are read in order.
     if (config.model.attention.memory == 0) config.curriculum.sampler.select("importance");
     for (double& weight : config.curriculum.signals.weight) weight = 1;
+    config.curriculum.signals.weight[index_of(SampleSignal::router_uncertainty)] = is_bayesian;  // others have none
     TinyRun cpu(config, kVocab, ProcessGroups::single());
     TinyRun device(config, kVocab, ProcessGroups::single(), DType::f32, test::test_device());
     RandomBatch batch(config, kVocab, 11);

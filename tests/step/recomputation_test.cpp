@@ -166,7 +166,7 @@ TEST_CASE("no router chooses again: backward has the choices of forward, whateve
 TEST_CASE("recomputation changes no bit of a step with any form of a router") {
   for (const test::Form& form : test::forms_of<Router>()) {
     const std::string router =
-        fmt::format("{{kind: {}, form: {}, input_dropout: 0.2, jitter: 0.1}}", form.kind, form.form);
+        fmt::format("{{kind: {}, {}, input_dropout: 0.2, jitter: 0.1}}", form.kind, form.option());
     for (const Layout& layout : kLayouts) {
       check_equal_bits(router, config_with(fmt::format("moe: {{router: {}}}", router)), layout);
     }

@@ -21,10 +21,10 @@ static constexpr int64_t kVocab = 16;
 static const char* kModel = R"(
 seed: 3
 model: {layers: 2, d_model: 24, attention: {heads: 3}, init_std: 0.1}
-moe: {experts: 4, d_ff: 16, balance: []}
+moe: {experts: 4, d_ff: 16, balance: [], router: {kind: bayesian, deviation: 1e-6}}
 data: {sequence: 12}
 train: {batch: 8}
-curriculum: {signals: {loss: 1, confidence: 1, entropy: 1, expert_variance: 1, gradient: 1, router_entropy: 1}}
+curriculum: {signals: {loss: 1, confidence: 1, entropy: 1, expert_variance: 1, gradient: 1, router_entropy: 1, router_uncertainty: 1}}
 )";
 
 static TrainConfig with(const std::string& yaml) {
@@ -107,14 +107,32 @@ TEST_CASE("a sample's signals do not depend on the other samples in the batch") 
     }
   }
   TinyRun none(with("curriculum: {signals: {loss: 0, confidence: 0, entropy: 0, expert_variance: 0, gradient: 0, "
-                    "router_entropy: 0}}"),
+                    "router_entropy: 0, router_uncertainty: 0}}"),
                kVocab, ProcessGroups::single());
   CHECK(none.accumulate(batch).loss == whole.accumulate(batch).loss);
   CHECK(none.step.sample_signals().empty());
 }
 
+TEST_CASE("the signal of the routers' uncertainty is the layers' mean, and needs a router that knows it") {
+  TinyRun run(with("moe: {router: {kind: bayesian, posterior: ensemble}}"), kVocab, ProcessGroups::single());
+  run.accumulate(RandomBatch(run.config, kVocab, 5));
+  double signals = 0, layers = 0;
+  for (size_t s = 0; s < 8; ++s) {
+    signals += run.step.sample_signals()[s * kNumMeasuredSignals + index_of(SampleSignal::router_uncertainty)] / 8;
+  }
+  for (const MoELayer* layer : run.state.model->moe_layers()) {
+    layer->for_each_measure([&](const std::string& name, const std::optional<double>& value) {
+      if (name == kRouterUncertainty) layers += value.value() / 2;
+    });
+  }
+  CHECK(signals > 0);
+  CHECK(signals == Approx(layers));
+  CHECK_THROWS_WITH(TinyRun(with("moe: {router: {kind: topk}}"), kVocab, ProcessGroups::single()),
+                    Catch::Contains("router_uncertainty") && Catch::Contains("bayesian"));
+}
+
 TEST_CASE("signals of experts need experts") {
-  for (const char* signal : {"router_entropy", "expert_variance"}) {
+  for (const char* signal : {"router_entropy", "expert_variance", "router_uncertainty"}) {
     const TrainConfig config =
         config_from(fmt::format("{{model: {{arrangement: dense}}, curriculum: {{signals: {{{}: 1}}}}}}", signal));
     CHECK_THROWS_AS(summarise(config, kVocab), UsageError);

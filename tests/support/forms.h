@@ -1,4 +1,4 @@
-// The forms that methods have: the source's and ours.
+// The forms that methods have: the source's and ours, or kinds of a posterior.
 #pragma once
 #include <fmt/format.h>
 
@@ -11,24 +11,26 @@
 namespace moe::test {
 
 struct Form {
-  std::string kind, form;
+  std::string kind, form, key = "form";
+  std::string option() const { return key + ": " + form; }
 };
 
-// Every form of every member of family F that has the option `form`.
+// Every form of every member of family F that has the option `form` or `posterior`.
 template <class F>
 std::vector<Form> forms_of() {
   struct Forms : FieldWalker {
     std::vector<std::string> words;
+    std::string key;
     using FieldWalker::field;
     void field(const char* name, std::string&, const char*, std::vector<std::string> allowed) override {
-      if (name == std::string("form")) words = allowed;
+      if (name == std::string("form") || name == std::string("posterior")) words = allowed, key = name;
     }
   };
   std::vector<Form> result;
   for (const Member& member : family<F>()) {
     Forms forms;
     member.make_options()->fields(forms);
-    for (const std::string& word : forms.words) result.push_back({member.name, word});
+    for (const std::string& word : forms.words) result.push_back({member.name, word, forms.key});
   }
   return result;
 }

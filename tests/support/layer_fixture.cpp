@@ -58,6 +58,11 @@ LayerFixture::LayerFixture(const MoEConfig& moe, const ProcessGroups& groups, co
   }
   store.allocate(ctx, DType::f64);
   store.initialise(ctx, 9);
+  for (const Parameter& p : store.parameters()) {  // a baseline of earlier updates: in the first one there is none
+    if (p.name.ends_with(".baseline.moments")) {
+      for (int64_t i = 0; i < 3; ++i) set(p.value, i, 0.5);
+    }
+  }
   sums.resize(layer->num_sums());
   layer->bind_sums(sums);
   loss_sums.resize(layer->num_loss_sums());
@@ -109,7 +114,7 @@ Tensor LayerFixture::smooth_inputs(const TokenBatch& batch, ConstTensor d_y) {
 
 StepInput step_input(int64_t sequences, int64_t time) {
   const RandomKey key{.seed = 8, .purpose = RandomPurpose::test};
-  StepInput input{time, {}, {}, {}, {}};
+  StepInput input{time, {}, {}, {}, {}, {}};
   for (int64_t i = 0; i < sequences * time * kModelWidth; ++i) {
     input.x.push_back(static_cast<double>(key.normal(static_cast<uint64_t>(2 * i))));
     input.d_y.push_back(static_cast<double>(key.normal(static_cast<uint64_t>(2 * i + 1))));
@@ -117,6 +122,7 @@ StepInput step_input(int64_t sequences, int64_t time) {
   for (int64_t t = 0; t < sequences * time; ++t) {
     input.ids.push_back(static_cast<int32_t>(key.bits(static_cast<uint64_t>(1'000'000 + t)) % kVocab));
     input.targets.push_back(t % 7 == 5 ? kIgnoreTarget : 1);
+    input.losses.push_back(static_cast<double>(key.uniform(static_cast<uint64_t>(2'000'000 + t))));
   }
   return input;
 }
@@ -151,6 +157,9 @@ StepResult run_step(const MoEConfig& config, const StepInput& input, const std::
                          .targets = targets,
                          .global_sequences = input.tokens() / input.time};
         set_targets(batch, targets);
+        batch.losses = {
+            .losses = f.ctx.of({tokens}, {input.losses.begin() + begin, input.losses.begin() + begin + tokens}),
+            .targets = targets};
         batch.global_tokens = input.tokens() - std::count(input.targets.begin(), input.targets.end(), kIgnoreTarget);
         f.ctx.first_token = begin;
         f.layer->update_copies(f.ctx);
@@ -162,6 +171,7 @@ StepResult run_step(const MoEConfig& config, const StepInput& input, const std::
         f.layer->add_copies_gradients(f.ctx);
         groups.world->all_reduce_sum(f.store.buffer(ParameterGroup::shared).gradient);
         groups.data->all_reduce_sum(f.store.buffer(ParameterGroup::expert).gradient);
+        if (!f.loss_sums.empty()) world->all_reduce_sum(as_tensor(f.loss_sums));
 
         y[rank] = values(out);
         d_x[rank] = values(d_in);
@@ -176,10 +186,9 @@ StepResult run_step(const MoEConfig& config, const StepInput& input, const std::
         for (size_t i = 0; i < f.layer->balance().size(); ++i) {
           result.values[fmt::format("balance {}", i)] = {f.layer->balance().value(i)};
         }
-        for (size_t i = 0; i < f.layer->measures().size(); ++i) {
-          const auto value = f.layer->measures().value(i);
-          if (value) result.values[f.layer->measures().name(i)] = {*value};
-        }
+        f.layer->for_each_measure([&](const std::string& name, const std::optional<double>& value) {
+          if (value) result.values[name] = {*value};
+        });
         result.values["auxiliary loss"] = {f.layer->auxiliary_loss()};
       },
       travel.hosts);

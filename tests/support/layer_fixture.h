@@ -63,6 +63,7 @@ struct StepInput {
   std::vector<double> x, d_y;    // (tokens, kModelWidth)
   std::vector<int32_t> ids;      // (tokens)
   std::vector<int32_t> targets;  // (tokens)
+  std::vector<double> losses;    // (tokens)
   int64_t tokens() const { return static_cast<int64_t>(targets.size()); }
 };
 struct StepResult {

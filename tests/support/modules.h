@@ -32,15 +32,19 @@ inline void randomise(const ParameterStore& store, double scale) {
   }
 }
 
-// A whole step's batch on one rank, without padding.
+// A whole step's batch on one rank, without padding. Each token has a loss, as if the model had predicted something.
 inline TokenBatch make_batch(TestContext& ctx, int64_t sequences, int64_t time) {
   const int64_t tokens = sequences * time;
-  return {sequences, time, ctx.random_i32({tokens}, 5, 900), ctx.random_i32({tokens}, 5, 901), tokens, sequences};
+  TokenBatch batch{sequences, time,     ctx.random_i32({tokens}, 5, 900), ctx.random_i32({tokens}, 5, 901),
+                   tokens,    sequences};
+  batch.losses = {.losses = ctx.normal({tokens}, 902), .targets = batch.targets};
+  return batch;
 }
 
 // Gives a step's only batch other targets, and counts those that are scored, as to_device() does.
 inline void set_targets(TokenBatch& batch, Tensor targets) {
   batch.targets = targets;
+  if (batch.losses) batch.losses.targets = targets;
   batch.unscored = std::count(targets.as<int32_t>(), targets.as<int32_t>() + targets.size(), kIgnoreTarget);
   batch.global_tokens = batch.scored();
 }

@@ -153,7 +153,9 @@ class CompeteStrategy : public RoutedStrategy {
     } else {
       balanced_pass_.backward(ctx, parts, batch, d_x, d_routing, d_logits, d_y, routing_);
     }
-    router().backward(ctx, batch, d_x, d_logits, d_routing, routing_);
+    TokenBatch judged = batch;  // by losses that the router's choice has caused
+    if (chosen_by_competition()) judged.losses = {};
+    router().backward(ctx, judged, d_x, d_logits, d_routing, routing_);
   }
 
  private:
