@@ -37,7 +37,7 @@ enum class RandomPurpose : uint32_t {
   resampling = 21,
   few_shot = 22,
   image_noise = 23,
-  datastore = 30,
+  datastore = 24,
 };
 
 // Converts a random word to a number in [0, 1), or in (0, 1).

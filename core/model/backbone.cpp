@@ -86,10 +86,10 @@ Backbone::Backbone(ParameterStore& parameters, const ModelSetup& setup, std::uni
 void Backbone::check_uncertainty() const {
   if (!signals_[index_of(SampleSignal::router_uncertainty)]) return;
   for (const MoELayer* layer : moe_layers_) {
-    if (layer->traits().knows_uncertainty) return;
+    if (layer->traits().has_uncertainty) return;
   }
   raise<UsageError>(
-      "curriculum.signals.router_uncertainty: no router of this model knows its uncertainty; use moe.router: bayesian");
+      "curriculum.signals.router_uncertainty: no router of this model measures its uncertainty; use moe.router: bayesian");
 }
 
 void Backbone::bind_sums() {

@@ -13,7 +13,7 @@
 
 namespace moe {
 
-// The figure of a router that knows its uncertainty: the mean over tokens.
+// The figure of a router that measures its uncertainty: the mean over tokens.
 inline constexpr const char* kRouterUncertainty = "router_uncertainty";
 
 class MeasureSet {

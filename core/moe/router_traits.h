@@ -52,7 +52,7 @@ struct RouterTraits {
   // The router's matrix with a row per expert (experts, width), also where its rows alone do not choose (directions);
   // none: it has no such matrix.
   const Parameter* expert_rows = nullptr;
-  bool knows_uncertainty = false;  // its routings have an uncertainty
+  bool has_uncertainty = false;  // its routings have an uncertainty
   // For a router that repeats the choices of a traced run: the folder of that run, empty if none is configured.
   std::optional<std::string> replays{};
 

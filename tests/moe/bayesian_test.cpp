@@ -121,7 +121,7 @@ TEST_CASE("the uncertainty is reported as a mean over tokens, with the least and
   for (const char* posterior : {"variational", "ensemble"}) {
     INFO(posterior);
     LayerFixture f(router_config(fmt::format("{{kind: bayesian, posterior: {}}}", posterior)));
-    CHECK(f.layer->traits().knows_uncertainty);
+    CHECK(f.layer->traits().has_uncertainty);
     const TokenBatch batch = make_batch(f.ctx, 4, 5);
     f.forward(batch, f.ctx.normal({20, kModelWidth}, 1));
     const double all = figure(f, "router_uncertainty").value(), least = figure(f, "least_expert_uncertainty").value(),

@@ -113,7 +113,7 @@ TEST_CASE("a sample's signals do not depend on the other samples in the batch") 
   CHECK(none.step.sample_signals().empty());
 }
 
-TEST_CASE("the signal of the routers' uncertainty is the layers' mean, and needs a router that knows it") {
+TEST_CASE("the signal of the routers' uncertainty is the layers' mean, and needs a router that measures it") {
   TinyRun run(with("moe: {router: {kind: bayesian, posterior: ensemble}}"), kVocab, ProcessGroups::single());
   run.accumulate(RandomBatch(run.config, kVocab, 5));
   double signals = 0, layers = 0;

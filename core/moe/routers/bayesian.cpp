@@ -58,7 +58,7 @@ class BayesianRouter : public SoftmaxRouter {
         sums_(*setup.sums),
         by_expert_(sums_.reserve(2 * static_cast<size_t>(setup.experts))),
         uncertainty_(measures_.add_figure(kRouterUncertainty)) {
-    traits_.knows_uncertainty = true;
+    traits_.has_uncertainty = true;
     const Scheduled none = ScheduleField(0).make(setup.run);
     measures_.add_loss("least_expert_uncertainty", none, by_expert_, extreme<std::less<>>);
     measures_.add_loss("largest_expert_uncertainty", none, by_expert_, extreme<std::greater<>>);
