@@ -377,6 +377,9 @@ static void search(const Options& given_options, MpiSession& session) {
   if (options.data != data.location()) data.use(options.data);
   const Corpus corpus = open_corpus(data, *tokenizer);
   const Split& split = corpus.split(open->store.facts().split);
+  if (format_hash(split.content_hash()) != open->store.facts().text) {
+    raise<DataError>("{} is no longer the text of {}, or another one; --data names it", options.data, options.store);
+  }
   std::cout << "distance\tposition\tnext\ttext\n";
   for (size_t i = 0; i < nearest.ids.size() && nearest.ids[i] >= 0; ++i) {
     const int64_t position = open->store.position(nearest.ids[i]);

@@ -111,7 +111,10 @@ static Json to_json(const StoreFacts& f) {
           {"count", f.count}};
 }
 
-static StoreFacts facts_of(const Json& json) {
+// Sizes whose products fit into 64 bits.
+constexpr int64_t kMostWidth = int64_t{1} << 20, kMostEntries = int64_t{1} << 40;
+
+static StoreFacts read_facts(const Json& json) {
   StoreFacts f;
   f.checkpoint = json.at("checkpoint"), f.model = json.at("model"), f.vocabulary = json.at("vocabulary");
   f.data = json.at("data"), f.path = json.at("path"), f.split = json.at("split"), f.text = json.at("text");
@@ -119,7 +122,18 @@ static StoreFacts facts_of(const Json& json) {
   f.context = json.at("context"), f.stride = json.at("stride");
   f.key = key_kind(json.at("key")), f.format = number_format(json.at("dtype"));
   f.width = json.at("width"), f.count = json.at("count");
+  if (f.width < 0 || f.width > kMostWidth || f.count < 0 || f.count > kMostEntries || (f.count > 0 && f.width == 0))
+    throw JsonError(fmt::format("{} entries of {} numbers", f.count, f.width));
+  for (const char* file : {kKeys, kNext, kPositions}) json.at("files").at(file).get<std::string>();
   return f;
+}
+
+static StoreFacts facts_of(const std::string& folder, const Json& json) try {
+  return read_facts(json);
+} catch (const JsonError& error) {
+  raise<CheckpointError>("{}/{} is damaged: {}; build the store again", folder, kHeader, error.what());
+} catch (const UsageError& error) {  // a kind of keys or numbers that does not exist
+  raise<CheckpointError>("{}/{} is damaged: {}; build the store again", folder, kHeader, error.what());
 }
 
 namespace {
@@ -202,8 +216,8 @@ static void require_hash(const MappedFile& file, const std::string& expected) {
 KeyStore::KeyStore(const std::string& folder, const Json& header)
     : folder_(folder),
       hash_(header.at("hash")),
+      facts_(facts_of(folder, header)),
       keys_hash_(header.at("files").at(kKeys)),
-      facts_(facts_of(header)),
       key_file_((fs::path(folder) / kKeys).string(), facts_.count * facts_.width * bytes_of(facts_.format)),
       next_file_((fs::path(folder) / kNext).string(), facts_.count * static_cast<int64_t>(sizeof(int32_t))),
       position_file_((fs::path(folder) / kPositions).string(), facts_.count * static_cast<int64_t>(sizeof(int64_t))),

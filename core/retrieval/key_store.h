@@ -81,8 +81,9 @@ class KeyStore {
  private:
   KeyStore(const std::string& folder, const Json& header);
 
-  std::string folder_, hash_, keys_hash_;
+  std::string folder_, hash_;
   StoreFacts facts_;
+  std::string keys_hash_;
   MappedFile key_file_, next_file_, position_file_;
   const int32_t* next_;
   const int64_t* positions_;

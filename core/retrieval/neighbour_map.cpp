@@ -95,21 +95,44 @@ void write_neighbours(const std::string& folder, const NeighbourFacts& facts, in
   made.finish();
 }
 
-NeighbourMap::NeighbourMap(const std::string& folder) : folder_(folder) {
-  const Json json = read_hashed_json((fs::path(folder) / kHeader).string(), kFormat);
-  hash_ = json.at("hash").get<std::string>();
-  facts_.checkpoint = json.at("checkpoint"), facts_.model = json.at("model"), facts_.key = json.at("key");
-  facts_.chunk = json.at("chunk"), facts_.length = json.at("length"), facts_.window = json.at("window");
-  training_tokens_ = json.at("training_tokens");
-  for (const auto& [name, part] : json.at("splits").items()) {
-    const int64_t chunks = part.at("chunks");
-    MappedFile file((fs::path(folder) / (name + ".bin")).string(), chunks * static_cast<int64_t>(sizeof(int32_t)));
-    ContentHash hash;
-    hash.update(file.data(), file.bytes());
-    if (part.at("hash") != format_hash(hash.value()))
-      raise<CheckpointError>("{} is damaged: its content is not what was written; make it again", file.path());
-    parts_.emplace(name, Part{part.at("text"), chunks, std::move(file)});
+// Sizes whose products fit into 64 bits.
+constexpr int64_t kMostTokens = int64_t{1} << 48;
+
+static void require_sizes(const NeighbourFacts& f, int64_t training_tokens) {
+  for (const int64_t size : {f.chunk, f.length, f.window}) {
+    if (size < 1 || size > kMostTokens) throw JsonError(fmt::format("a size of {} tokens", size));
   }
+  if (training_tokens < f.length || training_tokens > kMostTokens)
+    throw JsonError(fmt::format("prefixes of {} tokens from a text of {}", f.length, training_tokens));
+}
+
+NeighbourMap::NeighbourMap(const std::string& folder) : folder_(folder) {
+  const std::string path = (fs::path(folder) / kHeader).string();
+  const Json json = read_hashed_json(path, kFormat);
+  try {
+    hash_ = json.at("hash").get<std::string>();
+    facts_.checkpoint = json.at("checkpoint"), facts_.model = json.at("model"), facts_.key = json.at("key");
+    facts_.chunk = json.at("chunk"), facts_.length = json.at("length"), facts_.window = json.at("window");
+    training_tokens_ = json.at("training_tokens");
+    require_sizes(facts_, training_tokens_);
+    for (const auto& [name, part] : json.at("splits").items()) add_split(name, part);
+  } catch (const JsonError& error) {
+    raise<CheckpointError>("{} is damaged: {}; make it again with moe-retrieve neighbours", path, error.what());
+  }
+}
+
+void NeighbourMap::add_split(const std::string& name, const Json& json) {
+  const int64_t chunks = json.at("chunks");
+  if (chunks < 0 || chunks > kMostTokens) throw JsonError(fmt::format("{} chunks", chunks));
+  MappedFile file((fs::path(folder_) / (name + ".bin")).string(), chunks * static_cast<int64_t>(sizeof(int32_t)));
+  ContentHash hash;
+  hash.update(file.data(), file.bytes());
+  const int64_t last = (training_tokens_ - facts_.length) / facts_.chunk;  // where a whole prefix begins
+  const auto* nearest = reinterpret_cast<const int32_t*>(file.data());
+  const auto outside = [&](int32_t chunk) { return chunk < 0 || chunk > last; };
+  if (json.at("hash") != format_hash(hash.value()) || std::any_of(nearest, nearest + chunks, outside))
+    raise<CheckpointError>("{} is damaged: its content is not what was written; make it again", file.path());
+  parts_.emplace(name, Part{json.at("text"), chunks, std::move(file)});
 }
 
 void NeighbourMap::require(const std::string& split, const std::string& text) const {

@@ -75,6 +75,8 @@ class NeighbourMap {
     MappedFile file;
   };
 
+  void add_split(const std::string& name, const Json& json);
+
   std::string folder_, hash_;
   NeighbourFacts facts_;
   int64_t training_tokens_ = 0;

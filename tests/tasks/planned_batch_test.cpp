@@ -39,8 +39,8 @@ static std::set<std::string> tensors_of(const TokenBatch& batch) {
 // The same for what a task loads.
 static std::set<std::string> arrays_of(const Batch& batch) {
   const auto& [sequences, length, modalities, inputs, targets, sample_ids, starts, domains, labels, lengths,
-               document_begins, document_ends, features,
-               patch_features] = batch;  // starts, like sample_ids, become no tensor
+               document_begins, document_ends, prefix, features,
+               patch_features] = batch;  // starts and prefix, like sample_ids, become no tensor
   std::set<std::string> names;
   if (!inputs.empty()) names.insert("ids");
   if (!targets.empty()) names.insert("targets");
