@@ -349,7 +349,7 @@ Outcome PairModel::losses_and_backward(Context& ctx, const TokenBatch& batch, do
                    .targets = result.targets,
                    .tokens = batch.time,
                    .weights = batch.weights,
-                   .tokens_of_weight = 2 * batch.time};
+                   .tokens_of_weight = batch.time};
   backbone_.backward(ctx, judged, d_hidden);
   return result;
 }

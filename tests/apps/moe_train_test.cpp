@@ -82,9 +82,10 @@ TEST_CASE("a resumed run of any optimizer is bitwise equal to an uninterrupted o
 }
 
 TEST_CASE("a resumed run of a router with state is bitwise equal to an uninterrupted one") {
-  // Biases updated by a rule; a regulated L1 coefficient; a copy that is frozen before the interruption.
-  for (const char* router :
-       {"{kind: sigmoid_bias, rate: 0.1}", "{kind: relu, l1: 0.01}", "{kind: stable, stage1: 10}"}) {
+  // Biases updated by a rule; a regulated L1 coefficient; a copy that is frozen before the interruption; a baseline;
+  // draws of a matrix.
+  for (const char* router : {"{kind: sigmoid_bias, rate: 0.1}", "{kind: relu, l1: 0.01}", "{kind: stable, stage1: 10}",
+                             "reinforce", "{kind: bayesian, posterior: ensemble}"}) {
     INFO(router);
     TemporaryFolder straight, broken;
     const Arguments settings{fmt::format("moe.router={}", router), "train.steps=20"};

@@ -68,7 +68,7 @@ TEST_CASE("twice the experts and twice k compute the same, with every router tha
     CHECK(grown->accumulate(batch, 50).finite());
     ++checked;
   }
-  CHECK(checked == 15);
+  CHECK(checked == 17);
   const TrainConfig sigmoid = config_of("experts: 4, router: {kind: sigmoid_bias, renormalise: false}");
   TinyRun run(sigmoid, kVocab, ProcessGroups::single());
   CHECK_FALSE(why_changed(change_of("grow", {4, 1}, doubled(4), true), *run.state.model).empty());
