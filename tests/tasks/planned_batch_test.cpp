@@ -17,9 +17,10 @@ using namespace moe;
 
 // The names of the tensors of a batch. A new member of TokenBatch does not compile until it is considered here.
 static std::set<std::string> tensors_of(const TokenBatch& batch) {
-  const auto& [sequences, time, ids, targets, global_tokens, global_sequences, domains, weights, labels, lengths,
-               document_begins, document_ends, host_lengths, unscored, features, modalities, memory, first_row, cache,
-               cache_rows, starts] = batch;  // the last three are of text that is written, which no plan has
+  const auto& [sequences, time, ids, targets, global_tokens, global_sequences, domains, losses, weights, labels,
+               lengths, document_begins, document_ends, host_lengths, unscored, features, modalities, memory, first_row,
+               cache, cache_rows, starts] =
+      batch;  // the last three are of text that is written, and the losses of a backward pass; no plan has them
   const std::map<std::string, ConstTensor> all{{"ids", ids},
                                                {"targets", targets},
                                                {"domains", domains},
