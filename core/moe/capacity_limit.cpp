@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
+#include <string>
 
 #include "core/ops/elementwise.h"
 #include "core/ops/routing_sums.h"
@@ -126,7 +128,8 @@ void CapacityLimit::observe_losses(Context& ctx, ConstTensor losses, ConstTensor
 
 void CapacityLimit::after_step(const UpdateFacts& update) {
   const double uniform = std::log(static_cast<double>(std::max<int64_t>(experts_, 2)));
-  const std::optional<size_t> uncertainty = measures_->find(kRouterUncertainty);
+  static const std::string kUncertainty(kRouterUncertainty);  // a step allocates nothing
+  const std::optional<size_t> uncertainty = measures_->find(kUncertainty);
   capacity_->after_step({.update = update,
                          .router_entropy = load_.mean_entropy() / uniform,
                          .router_uncertainty = uncertainty ? measures_->value(*uncertainty).value_or(0) : 0,

@@ -21,10 +21,10 @@ static constexpr int64_t kVocab = 16;
 static const char* kModel = R"(
 seed: 3
 model: {layers: 2, d_model: 24, attention: {heads: 3}, init_std: 0.1}
-moe: {experts: 4, d_ff: 16, balance: [], router: {kind: bayesian, deviation: 1e-6}}
+moe: {experts: 4, d_ff: 16, balance: []}
 data: {sequence: 12}
 train: {batch: 8}
-curriculum: {signals: {loss: 1, confidence: 1, entropy: 1, expert_variance: 1, gradient: 1, router_entropy: 1, router_uncertainty: 1}}
+curriculum: {signals: {loss: 1, confidence: 1, entropy: 1, expert_variance: 1, gradient: 1, router_entropy: 1}}
 )";
 
 static TrainConfig with(const std::string& yaml) {
@@ -84,7 +84,10 @@ TEST_CASE("a sample's signals do not depend on the other samples in the batch") 
   whole.accumulate(batch);
   const std::vector<double> expected(whole.step.sample_signals().begin(), whole.step.sample_signals().end());
   REQUIRE(expected.size() == 8 * kNumMeasuredSignals);
-  for (size_t i = 0; i < expected.size(); ++i) CHECK(expected[i] > 0);
+  for (size_t i = 0; i < expected.size(); ++i) {
+    const bool is_known = i % kNumMeasuredSignals != index_of(SampleSignal::router_uncertainty);  // topk has none
+    CHECK((expected[i] > 0) == is_known);
+  }
 
   TinyRun alone(with("train: {batch: 1}"), kVocab, ProcessGroups::single());
   RandomBatch one(alone.config, kVocab, 5);
@@ -114,7 +117,9 @@ TEST_CASE("a sample's signals do not depend on the other samples in the batch") 
 }
 
 TEST_CASE("the signal of the routers' uncertainty is the layers' mean, and needs a router that measures it") {
-  TinyRun run(with("moe: {router: {kind: bayesian, posterior: ensemble}}"), kVocab, ProcessGroups::single());
+  TinyRun run(
+      with("{moe: {router: {kind: bayesian, posterior: ensemble}}, curriculum: {signals: {router_uncertainty: 1}}}"),
+      kVocab, ProcessGroups::single());
   run.accumulate(RandomBatch(run.config, kVocab, 5));
   double signals = 0, layers = 0;
   for (size_t s = 0; s < 8; ++s) {
@@ -127,7 +132,7 @@ TEST_CASE("the signal of the routers' uncertainty is the layers' mean, and needs
   }
   CHECK(signals > 0);
   CHECK(signals == Approx(layers));
-  CHECK_THROWS_WITH(TinyRun(with("moe: {router: {kind: topk}}"), kVocab, ProcessGroups::single()),
+  CHECK_THROWS_WITH(TinyRun(with("curriculum: {signals: {router_uncertainty: 1}}"), kVocab, ProcessGroups::single()),
                     Catch::Contains("router_uncertainty") && Catch::Contains("bayesian"));
 }
 
