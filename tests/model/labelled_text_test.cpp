@@ -65,7 +65,8 @@ TEST_CASE("more padding changes neither logits nor gradients nor statistics") {
   // Kinds that draw random numbers by a token's place, which padding moves.
   const auto draws = [](const std::string& yaml) {
     const std::vector<std::string> kinds{"router: noisy_topk", "noisy_topk}", "switch}}",
-                                         "stochastic}",        "gshard}",     "random}"};
+                                         "stochastic}",        "gshard}",     "random}",
+                                         "reinforce}",         "bayesian}"};
     return std::any_of(kinds.begin(), kinds.end(),
                        [&](const std::string& kind) { return yaml.find(kind) != std::string::npos; });
   };

@@ -21,6 +21,7 @@ static const char* kModels[] = {
     "9}}",
     "{task: classify, data: {sequence: 9, labelled: {format: tsv}}, moe: {strategy: hierarchical, experts: 6}}",
     "{task: pairs, model: {attention: {causal: false}}, data: {sequence: 8}}",
+    "{task: pairs, model: {attention: {causal: false}}, data: {sequence: 8, labelled: {format: sound_folders}}}",
 };
 
 static TrainConfig config_of(const std::string& yaml) {
