@@ -63,16 +63,17 @@ void write_text_synced(const std::string& path, const std::string& text) {
   write_synced(path, [&](const FileSink& sink) { sink(text.data(), text.size()); });
 }
 
-void replace_text(const std::string& path, const std::string& text) {
-  const std::string temporary = path + ".tmp";
+static void replace_through(const std::string& temporary, const std::string& path, const std::string& text) {
   write_text_synced(temporary, text);
   move_into_place(temporary, path);
 }
 
+void replace_text(const std::string& path, const std::string& text) {
+  replace_through(path + ".tmp", path, text);
+}
+
 void replace_shared_text(const std::string& path, const std::string& text) {
-  const std::string temporary = temporary_beside(path);
-  write_text_synced(temporary, text);
-  move_into_place(temporary, path);
+  replace_through(temporary_beside(path), path, text);
 }
 
 std::string temporary_beside(const std::string& path) {

@@ -21,12 +21,14 @@ static constexpr const char* kOwnHash = "xxh64";
 static constexpr const char* kBlank = "0000000000000000";
 static constexpr const char* kBeforeHash = "\"xxh64\": \"";
 
-// Files are read in blocks, because a difficulty store may be large.
-static std::string hash_of_file(const std::string& path) {
-  if (fs::path(path).extension() == ".safetensors") return header_hash(path);
+std::string hash_of_content(const std::string& path) {
   ContentHash hash;
   read_blocks(path, [&](const void* data, size_t bytes) { hash.update(data, static_cast<int64_t>(bytes)); });
   return format_hash(hash.value());
+}
+
+static std::string hash_of_file(const std::string& path) {
+  return fs::path(path).extension() == ".safetensors" ? header_hash(path) : hash_of_content(path);
 }
 
 void add_file_hashes(Json& state, const std::string& folder) {

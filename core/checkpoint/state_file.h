@@ -9,6 +9,9 @@ namespace moe {
 
 inline constexpr const char* kStateFile = "state.json";
 
+// The hash of a file's content, read in blocks. Throws CheckpointError.
+std::string hash_of_content(const std::string& path);
+
 // Adds sizes and hashes of all files in the folder to a state. Of a tensor file the header alone is hashed, because it
 // holds the tensors' hashes. Throws CheckpointError.
 void add_file_hashes(Json& state, const std::string& folder);

@@ -2,7 +2,7 @@
 
 #include "comm/self_communicator.h"
 #include "core/convert/from_hf.h"
-#include "core/convert/scratch_folder.h"
+#include "core/checkpoint/scratch_folder.h"
 #include "core/reload/load_run.h"
 
 namespace moe {

@@ -15,7 +15,7 @@
 #include "core/base/philox.h"
 #include "core/checkpoint/files.h"
 #include "core/convert/foreign_tensors.h"
-#include "core/convert/scratch_folder.h"
+#include "core/checkpoint/scratch_folder.h"
 
 namespace moe {
 

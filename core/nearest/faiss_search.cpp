@@ -5,6 +5,7 @@
 #include <faiss/impl/FaissException.h>
 #include <faiss/impl/io.h>
 #include <faiss/index_io.h>
+#include <omp.h>
 
 #include <algorithm>
 #include <cmath>
@@ -16,6 +17,7 @@
 #include "core/base/json_text.h"
 #include "core/base/philox.h"
 #include "core/checkpoint/files.h"
+#include "core/checkpoint/state_file.h"
 #include "data/content_hash.h"
 
 namespace moe {
@@ -29,6 +31,19 @@ constexpr int64_t kBlock = 1 << 16;       // keys that are in memory at a time
 constexpr int64_t kQueriesAtOnce = 4096;  // queries that share a pass over the keys
 constexpr int64_t kKeysPerList = 39;      // FAISS warns below so many keys of the sample for a list
 constexpr int64_t kCodes = 256;           // of each byte
+
+constexpr int64_t kQueriesOfThread = 256;  // queries of the compressed index that one thread takes
+
+// One thread for as long as it lives: what BLAS sums depends on how many threads share a product.
+class OneThread {
+ public:
+  OneThread() : before_(omp_get_max_threads()) { omp_set_num_threads(1); }
+  ~OneThread() { omp_set_num_threads(before_); }
+  OneThread(const OneThread&) = delete;
+
+ private:
+  int before_;
+};
 
 // Merges candidates of blocks: the nearest by distance, then by number.
 using Ranked = std::vector<std::pair<float, int64_t>>;
@@ -130,6 +145,7 @@ void build_ivf_pq(const KeyStore& store, const IvfPqOptions& options) {
   faiss::IndexFlatL2 quantizer(static_cast<int>(width));
   faiss::IndexIVFPQ index(&quantizer, static_cast<size_t>(width), static_cast<size_t>(lists),
                           static_cast<size_t>(bytes), 8);
+  const OneThread one;
   index.cp.seed = index.pq.cp.seed = static_cast<int>(options.seed);
   std::vector<float> keys;
   for (const int64_t entry : sampled(entries, sample, options.seed)) {
@@ -163,13 +179,6 @@ struct IvfPqSearch::Index {
   faiss::IndexIVFPQ* index = nullptr;
 };
 
-static void require_index_hash(const std::string& path, const std::string& expected) {
-  ContentHash hash;
-  read_blocks(path, [&](const void* data, size_t bytes) { hash.update(data, static_cast<int64_t>(bytes)); });
-  if (format_hash(hash.value()) != expected)
-    raise<CheckpointError>("{} is damaged; make it again with moe-retrieve index", path);
-}
-
 IvfPqSearch::IvfPqSearch(const KeyStore& store, int64_t probes) : index_(std::make_unique<Index>()) {
   if (!file_exists(path_in(store, kDescription)))
     raise<CheckpointError>("{} has no IVF-PQ index; make one with moe-retrieve index", store.folder());
@@ -177,7 +186,8 @@ IvfPqSearch::IvfPqSearch(const KeyStore& store, int64_t probes) : index_(std::ma
   if (facts.at("store") != store.hash())
     raise<CheckpointError>("{} is of other keys than the store's; make it again with moe-retrieve index",
                            path_in(store, kIndex));
-  require_index_hash(path_in(store, kIndex), facts.at("index"));
+  if (hash_of_content(path_in(store, kIndex)) != facts.at("index").get<std::string>())
+    raise<CheckpointError>("{} is damaged; make it again with moe-retrieve index", path_in(store, kIndex));
   try {
     index_->owner.reset(faiss::read_index(path_in(store, kIndex).c_str()));
   } catch (const faiss::FaissException& error) {
@@ -197,7 +207,13 @@ void IvfPqSearch::find(std::span<const float> queries, int64_t count, std::span<
   const int64_t rows = std::ssize(queries) / index_->index->d;
   std::vector<float> distances(ids.size());
   std::vector<int64_t> found(ids.size());
-  index_->index->search(rows, queries.data(), count, distances.data(), found.data());
+  const int64_t width = index_->index->d;
+#pragma omp parallel for schedule(dynamic, 1)
+  for (int64_t first = 0; first < rows; first += kQueriesOfThread) {
+    const int64_t own = std::min(kQueriesOfThread, rows - first);
+    index_->index->search(own, queries.data() + first * width, count, distances.data() + first * count,
+                          found.data() + first * count);
+  }
   std::copy(found.begin(), found.end(), ids.begin());
 }
 

@@ -159,9 +159,8 @@ class TextTask : public Task {
   }
   void load(std::span<const SampleVisit> visits, int64_t time, Batch& batch) const override {
     if (!prefix_) return load_windows(visits, time, batch);
-    Batch windows;
-    load_windows(visits, time - prefix_->length(), windows);
-    prefix_->add("train", windows, batch);
+    load_windows(visits, time - prefix_->length(), windows_);
+    prefix_->add("train", windows_, batch);
   }
   void load_windows(std::span<const SampleVisit> visits, int64_t time, Batch& batch) const {
     load_rows(std::ssize(visits), time, batch, documents_ == DocumentMode::separate, [&](int64_t i) {
@@ -307,6 +306,7 @@ class TextTask : public Task {
   TextSamples samples_;
   std::vector<MixedCorpus> others_;
   std::optional<RetrievedPrefix> prefix_;
+  mutable Batch windows_;  // reused between steps, of windows that get a prefix
   std::vector<Source> sources_;
   std::vector<int32_t> prompt_;
   std::optional<double> bytes_per_token_;  // of the training text

@@ -1,4 +1,4 @@
-#include "core/convert/scratch_folder.h"
+#include "core/checkpoint/scratch_folder.h"
 
 #include <cerrno>
 #include <cstdlib>
